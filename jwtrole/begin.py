@@ -1,0 +1,197 @@
+"""The one decision: which statements must run before this one?
+
+No input, no output: adapters ask, drivers send. What is wanted, what this client put
+on since BEGIN, what the server reports and the state of the transaction go in; the
+statements come out, or an error that keeps the user's statement from running.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import time
+from dataclasses import dataclass
+
+from jwtrole.context import UNSET, Unset
+from jwtrole.errors import IdentityChanged, NoIdentity, TokenExpired
+from jwtrole.identity import Identity
+
+__all__ = [
+    "Nobody",
+    "Statement",
+    "TransactionState",
+    "decide",
+    "preamble",
+    "sentinel",
+    "wanted",
+]
+
+# A sentinel fits into application_name (NAMEDATALEN - 1 bytes).
+_SENTINEL_BYTES = 63
+
+
+class TransactionState(enum.Enum):
+    """Say where a connection stands, as the server last told."""
+
+    IDLE = "idle"
+    OPEN = "open"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """Stand in for an identity where tests run outside any request.
+
+    Args:
+        role: The role statements run as; no claims come with it.
+    """
+
+    role: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what tells it from every identity."""
+        return "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """Be one statement to send, its values bound and never part of the text.
+
+    Args:
+        sql: The text, its parameters ``$1``, ``$2``, ... each used once, in order.
+        parameters: Their values.
+    """
+
+    sql: str
+    parameters: tuple[str, ...] = ()
+
+    def with_percent(self) -> str:
+        """Return the text for drivers whose placeholder is ``%s``."""
+        return re.sub(r"\$\d+", "%s", self.sql)
+
+    def __repr__(self) -> str:
+        return f"<Statement {self.sql!r}>"
+
+
+_PUT_ON = (
+    "SELECT pg_catalog.set_config('jwtrole.role',"
+    " pg_catalog.set_config('role', $1, true), true),"
+    " pg_catalog.set_config('request.jwt.claims',"
+    " pg_catalog.set_config('jwtrole.claims', $2, true), true),"
+    " pg_catalog.set_config('application_name', $3, true)"
+)
+
+# What is deferred belongs to the identity that wrote it: checked before another comes.
+# An open cursor reads the claims anew at each FETCH: closed before they change.
+_SETTLE = (
+    Statement("CLOSE ALL"),
+    Statement("SET CONSTRAINTS ALL IMMEDIATE"),
+    Statement("SET CONSTRAINTS ALL DEFERRED"),
+)
+
+
+def sentinel(who: Identity | Nobody, app_name: str) -> str:
+    """Return the application name of a transaction: application, role, keyed hash.
+
+    PostgreSQL reports it back unasked, which tells the client what is in force. At
+    most 63 bytes of printable ASCII; of a long role the end is cut, never the hash.
+    """
+    tail = f":{who.fingerprint}"
+    head = f"{app_name[:20]}:{who.role}"
+    ascii_head = "".join(c if " " <= c <= "~" else "?" for c in head)
+    return ascii_head[: _SENTINEL_BYTES - len(tail)] + tail
+
+
+def preamble(who: Identity | Nobody, app_name: str) -> tuple[Statement, ...]:
+    """Return the statements that put an identity on, for this transaction alone."""
+    claims = who.claims_json if isinstance(who, Identity) else ""
+    return (Statement(_PUT_ON, (who.role, claims, sentinel(who, app_name))),)
+
+
+def wanted(
+    acting: Identity | None | Unset,
+    *,
+    anonymous: Identity | None,
+    outside: Nobody | None = None,
+) -> Identity | Nobody:
+    """Return who the next statement must run as.
+
+    Args:
+        acting: What :func:`jwtrole.context.acting` says.
+        anonymous: The identity without a token, where one is configured.
+        outside: Who runs what stands outside any request; tests alone have one.
+
+    Raises:
+        NoIdentity: Nobody is acting and no anonymous role is configured.
+    """
+    if isinstance(acting, Identity):
+        return acting
+    if acting is UNSET and outside is not None:
+        return outside
+    if anonymous is not None:
+        return anonymous
+    msg = (
+        "Nobody is acting and no anonymous role is configured, so the statement was "
+        "not sent: run it inside acting_as(identity), send a bearer token with the "
+        "request, or use the owner's own connection for work without a user."
+    )
+    raise NoIdentity(msg)
+
+
+def decide(  # noqa: PLR0913  six facts are what the decision rests on
+    state: TransactionState,
+    want: Identity | Nobody,
+    *,
+    worn: Identity | Nobody | None,
+    reported: str,
+    app_name: str,
+    may_change: bool = False,
+) -> tuple[Statement, ...]:
+    """Return the statements that must precede the user's, none where all is in force.
+
+    Args:
+        state: Where the connection stands.
+        want: Who the next statement must run as.
+        worn: Who this client last put on, since BEGIN or in a transaction before it.
+        reported: The ``application_name`` the server last reported.
+        app_name: The application's name in the sentinel.
+        may_change: Whether another identity may follow inside one transaction; for
+            tests, where several requests share one.
+
+    Raises:
+        IdentityChanged: Another identity is in force in the open transaction.
+        TokenExpired: The token's time was over before the transaction began.
+    """
+    if state is TransactionState.FAILED:
+        # Only ROLLBACK works now, and the server says so better than we could.
+        return ()
+    if worn is None or state is TransactionState.IDLE:
+        _refuse_expired(want)
+        return preamble(want, app_name)
+    if worn == want:
+        # Undone by ROLLBACK TO, COMMIT AND CHAIN and the like: put on again.
+        undone = reported != sentinel(want, app_name)
+        return preamble(want, app_name) if undone else ()
+    if not may_change:
+        msg = (
+            f"The open transaction runs as {worn.role!r} and another identity, "
+            f"{want.role!r}, is acting now: commit or roll back before it changes, or "
+            "use another connection for the other identity."
+        )
+        raise IdentityChanged(msg, in_force=worn.role, wanted=want.role)
+    _refuse_expired(want)
+    return (*_SETTLE, *preamble(want, app_name))
+
+
+def _refuse_expired(who: Identity | Nobody) -> None:
+    if (
+        isinstance(who, Identity)
+        and who.expires is not None
+        and time.time() > who.expires
+    ):
+        msg = (
+            "The token expired before the transaction began, so nothing was sent: "
+            "verify a fresh token and act as the identity it gives."
+        )
+        raise TokenExpired(msg, issuer=who.issuer)

@@ -1,0 +1,230 @@
+"""Who may do what: grants, and the roles that a bootstrap makes once.
+
+Roles belong to the whole cluster: they are made and granted by the bootstrap alone,
+by somebody with CREATEROLE, and never dropped here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jwtrole.errors import ConfigurationError
+from jwtrole.identity import allowed_role
+from jwtrole.install import OWNER_ROLE
+from jwtrole.quoting import grantee, identifier, literal, qualified
+
+__all__ = ["PRIVILEGES", "Grant", "bootstrap"]
+
+#: What may be granted on a table. TRUNCATE, REFERENCES, TRIGGER and MAINTAIN are left
+#: out for good: they work past row security.
+PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+
+_PRIVILEGE = re.compile(r"\A([A-Z]+)\s*(?:\(([^()]+)\))?\Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Be the privileges of one role on one table.
+
+    Args:
+        table: The table's name.
+        schema: The table's schema, or ``None`` for the search path's.
+        role: The role that gets them; ``"PUBLIC"`` must be spelled out.
+        on: Privileges such as ``"SELECT"`` or ``"UPDATE(body, title)"``.
+
+    Raises:
+        ConfigurationError: No usable role, or a privilege that is unknown or works
+            past row security.
+    """
+
+    table: str
+    schema: str | None = None
+    role: str
+    on: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        grantee(self.role)
+        if isinstance(self.on, str) or not self.on:
+            msg = f"Grant on {self.table!r}: on= is a list such as ['SELECT']."
+            raise ConfigurationError(msg)
+        object.__setattr__(self, "on", tuple(sorted(map(self._checked, self.on))))
+
+    def _checked(self, privilege: str) -> str:
+        match = _PRIVILEGE.match(privilege.strip())
+        columns = match and match[2]
+        names = {name.strip() for name in columns.split(",")} if columns else set()
+        if (
+            match is None
+            or match[1] not in PRIVILEGES
+            or (columns and match[1] == "DELETE")
+            or "" in names
+        ):
+            msg = (
+                f"Grant on {self.table!r}: {privilege!r} cannot be granted; use "
+                f"{', '.join(PRIVILEGES)}, the first three also with columns, as in "
+                "'UPDATE(body)'."
+            )
+            raise ConfigurationError(msg)
+        return f"{match[1]}({', '.join(sorted(names))})" if names else match[1]
+
+    @staticmethod
+    def _quoted(privilege: str) -> str:
+        name, bracket, columns = privilege.partition("(")
+        if not bracket:
+            return name
+        quoted = (identifier(c) for c in columns.removesuffix(")").split(", "))
+        return f"{name} ({', '.join(quoted)})"
+
+    def _statement(self, verb: str, preposition: str) -> tuple[str]:
+        rights = ", ".join(map(self._quoted, self.on))
+        table = qualified(self.schema, self.table)
+        return (f"{verb} {rights} ON TABLE {table} {preposition} {grantee(self.role)}",)
+
+    def grant(self) -> tuple[str]:
+        """Return the statement that grants exactly what is declared."""
+        return self._statement("GRANT", "TO")
+
+    def revoke(self) -> tuple[str]:
+        """Return the statement that takes exactly the same away."""
+        return self._statement("REVOKE", "FROM")
+
+
+def bootstrap(
+    *,
+    owner: str,
+    login: str,
+    roles: Sequence[str],
+    anonymous: str | None = None,
+    test: str | None = None,
+) -> tuple[str, ...]:
+    """Return the statements that make owner, login and fixed roles; safe to repeat.
+
+    Whoever runs them needs CREATEROLE, with ``test`` also CREATEDB, and from
+    PostgreSQL 16 on the ADMIN option on those of the roles that somebody else made.
+    Passwords are not set here: let the login role authenticate by certificate, peer
+    or IAM, or set one with ``\\password``.
+
+    Args:
+        owner: LOGIN; owns the tables and runs migrations.
+        login: LOGIN NOINHERIT; the application connects as it and may do nothing.
+        roles: The fixed roles a token may name.
+        anonymous: The role without a token.
+        test: LOGIN NOINHERIT for test databases; may become the owner too. Also gives
+            the owner CREATEDB.
+
+    Raises:
+        ConfigurationError: A name that is reserved, unusable or given twice, or no
+            fixed role.
+    """
+    fixed = _names(*roles, *(() if anonymous is None else (anonymous,)))
+    if isinstance(roles, str) or not fixed:
+        msg = f"roles is a list that names at least one role, not {roles!r}."
+        raise ConfigurationError(msg)
+    _names(OWNER_ROLE, owner, login, *(() if test is None else (test,)), *fixed)
+    statements = [
+        _role(OWNER_ROLE, "NOLOGIN NOINHERIT"),
+        _role(owner, "LOGIN INHERIT", createdb=test is not None),
+        *(_role(name, "NOLOGIN INHERIT") for name in fixed),
+        _member(OWNER_ROLE, owner, inherit=True),
+    ]
+    for name, reach in ((login, fixed), (test, [owner, *fixed])):
+        if name is not None:
+            statements.append(_role(name, "LOGIN NOINHERIT"))
+            statements += [_member(role, name, inherit=False) for role in reach]
+            statements += _quiet_parameters(name)
+    return tuple(statements)
+
+
+def _names(*names: str) -> list[str]:
+    allowed = [allowed_role(name) for name in names]
+    if len(set(allowed)) < len(allowed):
+        msg = f"Each role needs a name of its own: {', '.join(allowed)}."
+        raise ConfigurationError(msg)
+    return allowed
+
+
+def _block(body: str, **names: str) -> str:
+    # Quoted first: a name may hold the tag, so that the tag grows until none does.
+    text, tag = body.format(**names), "$do$"
+    while tag in text:
+        tag = f"{tag[:-1]}o$"
+    return f"DO {tag}\nBEGIN\n{text}\nEND\n{tag}"
+
+
+# CREATEROLE in an owner would let it make itself anybody. CREATEDB is named only where
+# it is wrong, because naming it takes somebody who has it.
+_ROLE = """\
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}) THEN
+        CREATE ROLE {name};
+    ELSIF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}
+                  AND (rolsuper OR rolbypassrls OR rolreplication)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_role_specification', MESSAGE = {past};
+    END IF;
+    ALTER ROLE {name} {attributes} NOCREATEROLE;
+    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}
+               AND rolcreatedb <> {createdb}) THEN
+        ALTER ROLE {name} {verb};
+    END IF;"""
+
+
+def _role(name: str, attributes: str, *, createdb: bool = False) -> str:
+    past = (
+        f"the role {name} is there and works past row security (SUPERUSER, BYPASSRLS "
+        "or REPLICATION): take that away or choose another name"
+    )
+    return _block(
+        _ROLE,
+        name=identifier(name),
+        value=literal(name).strip(),
+        attributes=attributes,
+        past=literal(past).strip(),
+        createdb="true" if createdb else "false",
+        verb="CREATEDB" if createdb else "NOCREATEDB",
+    )
+
+
+# PostgreSQL 15 and older cannot read the exact form, which therefore is a text there.
+_MEMBER = """\
+    IF current_setting('server_version_num')::int >= 160000 THEN
+        EXECUTE {exact};
+    ELSE
+        {plain};
+    END IF;"""
+
+
+def _member(role: str, member: str, *, inherit: bool) -> str:
+    plain = f"GRANT {identifier(role)} TO {identifier(member)}"
+    exact = f"{plain} WITH INHERIT {'TRUE' if inherit else 'FALSE'}, SET TRUE"
+    return _block(_MEMBER, plain=plain, exact=literal(exact).strip())
+
+
+# Bound parameters reach the server's log; the setting is a superuser's.
+_QUIET = """\
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
+                   JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+                   WHERE r.rolname = {value} AND s.setdatabase = 0
+                   AND 'log_parameter_max_length=0' = ANY (s.setconfig)) THEN
+        {alter};
+    END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    RAISE WARNING USING MESSAGE = {warning}, HINT = {hint};"""
+
+
+def _quiet_parameters(login: str) -> tuple[str, str]:
+    alter = f"ALTER ROLE {identifier(login)} SET log_parameter_max_length = 0"
+    warning = (
+        f"log_parameter_max_length of {login} needs a superuser: until one sets it, "
+        "claims can appear in the server's log"
+    )
+    return (
+        _block(
+            _QUIET,
+            value=literal(login).strip(),
+            alter=alter,
+            warning=literal(warning).strip(),
+            hint=literal(f"{alter};").strip(),
+        ),
+        f"ALTER ROLE {identifier(login)} SET log_parameter_max_length_on_error = 0",
+    )
