@@ -110,7 +110,7 @@ def preamble(who: Identity | Nobody, app_name: str) -> tuple[Statement, ...]:
 
 
 def wanted(
-    acting: Identity | None | Unset,
+    acting: Identity | Unset | None,
     *,
     anonymous: Identity | None,
     outside: Nobody | None = None,

@@ -110,7 +110,9 @@ class Policy:
             msg = f"{where}: {self.command!r} is none of {', '.join(COMMANDS)}."
             raise ConfigurationError(msg)
         if isinstance(self.to, str) or not self.to:
-            msg = f"{where}: to= is a list of roles, such as ['member'], not {self.to!r}."
+            msg = (
+                f"{where}: to= is a list of roles, such as ['member'], not {self.to!r}."
+            )
             raise ConfigurationError(msg)
         for role in self.to:
             grantee(role)
@@ -121,7 +123,9 @@ class Policy:
             msg = f"{where}: an INSERT policy has check= alone; no row is read."
             raise ConfigurationError(msg)
         if self.check is not None and self.command in {"SELECT", "DELETE"}:
-            msg = f"{where}: a {self.command} policy has using= alone; no row is written."
+            msg = (
+                f"{where}: a {self.command} policy has using= alone; no row is written."
+            )
             raise ConfigurationError(msg)
 
     @property

@@ -7,13 +7,16 @@ by somebody with CREATEROLE, and never dropped here.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jwtrole.errors import ConfigurationError
 from jwtrole.identity import allowed_role
 from jwtrole.install import OWNER_ROLE
 from jwtrole.quoting import grantee, identifier, literal, qualified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["PRIVILEGES", "Grant", "bootstrap"]
 
@@ -99,12 +102,12 @@ def bootstrap(
     anonymous: str | None = None,
     test: str | None = None,
 ) -> tuple[str, ...]:
-    """Return the statements that make owner, login and fixed roles; safe to repeat.
+    r"""Return the statements that make owner, login and fixed roles; safe to repeat.
 
     Whoever runs them needs CREATEROLE, with ``test`` also CREATEDB, and from
     PostgreSQL 16 on the ADMIN option on those of the roles that somebody else made.
     Passwords are not set here: let the login role authenticate by certificate, peer
-    or IAM, or set one with ``\\password``.
+    or IAM, or set one with ``\password``.
 
     Args:
         owner: LOGIN; owns the tables and runs migrations.
@@ -124,14 +127,14 @@ def bootstrap(
         raise ConfigurationError(msg)
     _names(OWNER_ROLE, owner, login, *(() if test is None else (test,)), *fixed)
     statements = [
-        _role(OWNER_ROLE, "NOLOGIN NOINHERIT"),
-        _role(owner, "LOGIN INHERIT", createdb=test is not None),
-        *(_role(name, "NOLOGIN INHERIT") for name in fixed),
+        _role(OWNER_ROLE),
+        _role(owner, login=True, inherit=True, createdb=test is not None),
+        *(_role(name, inherit=True) for name in fixed),
         _member(OWNER_ROLE, owner, inherit=True),
     ]
     for name, reach in ((login, fixed), (test, [owner, *fixed])):
         if name is not None:
-            statements.append(_role(name, "LOGIN NOINHERIT"))
+            statements.append(_role(name, login=True))
             statements += [_member(role, name, inherit=False) for role in reach]
             statements += _quiet_parameters(name)
     return tuple(statements)
@@ -153,8 +156,8 @@ def _block(body: str, **names: str) -> str:
     return f"DO {tag}\nBEGIN\n{text}\nEND\n{tag}"
 
 
-# CREATEROLE in an owner would let it make itself anybody. CREATEDB is named only where
-# it is wrong, because naming it takes somebody who has it.
+# CREATEROLE in an owner would let it make itself anybody. What is right already is left
+# alone: to name CREATEDB takes somebody who has it, to alter a role its ADMIN option.
 _ROLE = """\
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}) THEN
         CREATE ROLE {name};
@@ -162,14 +165,19 @@ _ROLE = """\
                   AND (rolsuper OR rolbypassrls OR rolreplication)) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_role_specification', MESSAGE = {past};
     END IF;
-    ALTER ROLE {name} {attributes} NOCREATEROLE;
-    IF EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}
-               AND rolcreatedb <> {createdb}) THEN
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}
+                   AND {login} AND {inherit} AND NOT rolcreaterole) THEN
+        ALTER ROLE {name} {attributes} NOCREATEROLE;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {value}
+                   AND {createdb}) THEN
         ALTER ROLE {name} {verb};
     END IF;"""
 
 
-def _role(name: str, attributes: str, *, createdb: bool = False) -> str:
+def _role(
+    name: str, *, login: bool = False, inherit: bool = False, createdb: bool = False
+) -> str:
     past = (
         f"the role {name} is there and works past row security (SUPERUSER, BYPASSRLS "
         "or REPLICATION): take that away or choose another name"
@@ -178,9 +186,13 @@ def _role(name: str, attributes: str, *, createdb: bool = False) -> str:
         _ROLE,
         name=identifier(name),
         value=literal(name).strip(),
-        attributes=attributes,
         past=literal(past).strip(),
-        createdb="true" if createdb else "false",
+        login="rolcanlogin" if login else "NOT rolcanlogin",
+        inherit="rolinherit" if inherit else "NOT rolinherit",
+        createdb="rolcreatedb" if createdb else "NOT rolcreatedb",
+        attributes=" ".join(
+            ("LOGIN" if login else "NOLOGIN", "INHERIT" if inherit else "NOINHERIT")
+        ),
         verb="CREATEDB" if createdb else "NOCREATEDB",
     )
 

@@ -63,13 +63,13 @@ def answers(row: tuple[str, ...]) -> list[str]:
     ]
 
 
-def run(connection: psycopg.Connection[Any], *statements: Statement) -> None:
+def run(connection: psycopg.Connection, *statements: Statement) -> None:
     """Send statements as a driver does whose placeholder is ``%s``."""
     for statement in statements:
         connection.execute(statement.with_percent().encode(), statement.parameters)
 
 
-def in_force(connection: psycopg.Connection[Any]) -> tuple[Any, ...]:
+def in_force(connection: psycopg.Connection) -> tuple[Any, ...]:
     """Return the role and the settings that a preamble touches."""
     row = connection.execute(
         "SELECT current_user, coalesce(current_setting('jwtrole.role', true), ''),"
@@ -81,7 +81,7 @@ def in_force(connection: psycopg.Connection[Any]) -> tuple[Any, ...]:
     return row
 
 
-def reported(connection: psycopg.Connection[Any]) -> str | None:
+def reported(connection: psycopg.Connection) -> str | None:
     """Return the application name the server reported last, without asking it."""
     return connection.info.parameter_status("application_name")
 
@@ -124,10 +124,10 @@ def test_a_change_is_refused_with_both_roles_and_no_claim() -> None:
     """The refusal says which role is in force and which is wanted, and no claim."""
     manager = Identity("manager", {"sub": "carol"})
 
-    with pytest.raises(IdentityChanged, match="'member'.*'manager'") as caught:
+    with pytest.raises(IdentityChanged, match=r"'member'.*'manager'") as caught:
         decide(OPEN, manager, worn=WANT, reported=sentinel(WANT, APP), app_name=APP)
 
-    assert ("member", "manager") == (caught.value.in_force, caught.value.wanted)
+    assert (caught.value.in_force, caught.value.wanted) == ("member", "manager")
     assert "ann" not in str(caught.value)
     assert "carol" not in str(caught.value)
 
@@ -393,7 +393,7 @@ def test_nobody_wears_a_role_and_no_claims(sandbox: Sandbox) -> None:
 
 
 def test_what_is_deferred_is_checked_before_another_comes(sandbox: Sandbox) -> None:
-    """A deferred constraint fails where its identity ends, not at a later one's COMMIT."""
+    """A deferred constraint fails where its identity ends, not at a later COMMIT."""
     sandbox.owner(
         "CREATE TABLE parent (id int PRIMARY KEY)",
         "CREATE TABLE child (parent int REFERENCES parent"

@@ -26,7 +26,7 @@ CLAIMS = {
     "admin": True,
     "nothing": None,
     "list": ["a", 1],
-    "it's \"odd\" \\ é": "it's \"odd\" \\ é",
+    'it\'s "odd" \\ é': 'it\'s "odd" \\ é',
 }
 ANN = Identity("member", CLAIMS)
 
@@ -191,7 +191,7 @@ def test_the_functions_are_what_policies_may_rely_on(sandbox: Sandbox) -> None:
         ("nothing", None),
         ("absent", None),
         ("list", '["a", 1]'),
-        ("it's \"odd\" \\ é", "it's \"odd\" \\ é"),
+        ('it\'s "odd" \\ é', 'it\'s "odd" \\ é'),
     ],
 )
 def test_a_claim_is_read_as_text(
@@ -215,9 +215,7 @@ def test_all_claims_and_the_subject_are_read(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("call", ["claim('sub')", "claims()", "subject()"])
-def test_without_an_identity_claims_raise(
-    login: psycopg.Connection, call: str
-) -> None:
+def test_without_an_identity_claims_raise(login: psycopg.Connection, call: str) -> None:
     """Outside any identity a claim is an error of its own, with a hint."""
     with pytest.raises(psycopg.Error, match="nobody is acting") as caught:
         login.execute(f"SELECT jwtrole.{call}".encode())
@@ -227,9 +225,7 @@ def test_without_an_identity_claims_raise(
 
 
 @pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
-def test_after_the_transaction_claims_raise_again(
-    sandbox: Sandbox, end: str
-) -> None:
+def test_after_the_transaction_claims_raise_again(sandbox: Sandbox, end: str) -> None:
     """Claims end with their transaction, on the same connection."""
     sandbox.acting(ANN, "SELECT jwtrole.claims()", end, "BEGIN")
 
@@ -265,7 +261,7 @@ def test_back_in_its_role_an_identity_is_sealed_again(sandbox: Sandbox) -> None:
 
 
 def test_claims_without_a_role_are_no_identity(sandbox: Sandbox) -> None:
-    """Claims that came without a role are not sealed, and no role is granted by them."""
+    """Claims that came without a role are not sealed and stand for no role."""
     sandbox.run("SET LOCAL jwtrole.claims = '{}'")
 
     assert sandbox.run("SELECT jwtrole.sealed()") == [(False,)]

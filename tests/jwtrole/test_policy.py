@@ -3,7 +3,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from jwtrole.errors import ConfigurationError
@@ -20,6 +19,8 @@ from jwtrole.policy import (
 from jwtrole.roles import Grant
 
 if TYPE_CHECKING:
+    import psycopg
+
     from tests.jwtrole.conftest import Sandbox
 
 RED, BLUE = (uuid.UUID(int=n) for n in (1, 2))
@@ -40,14 +41,17 @@ ODD = (
     "line\nbreak",
 )
 
+TENANT_DEFAULT = claim_default("tenant_id", "uuid")
 TENANT = f"tenant_id = {claim_expression('tenant_id', 'uuid')}"
 
 
 def invoice_table(*policies: Policy, to: tuple[str, ...] = ("member",)) -> list[str]:
     """Return the statements that make a protected table with rows of two tenants."""
     return [
-        "CREATE TABLE invoice (tenant_id uuid NOT NULL"
-        f" DEFAULT {claim_default('tenant_id', 'uuid')}, number text)",
+        (
+            f"CREATE TABLE invoice (tenant_id uuid NOT NULL DEFAULT {TENANT_DEFAULT},"
+            f" number text)"
+        ),
         f"INSERT INTO invoice VALUES ('{RED}', 'red 1'), ('{BLUE}', 'blue 1')",
         *enable_row_security("invoice"),
         *(statement for policy in policies for statement in policy.create()),

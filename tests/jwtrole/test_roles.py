@@ -77,7 +77,7 @@ def test_a_grant_to_public_is_for_everybody(sandbox: Sandbox) -> None:
 
 def test_odd_columns_mean_themselves(sandbox: Sandbox) -> None:
     """A column's name is quoted, however it looks."""
-    odd = "it's \"a\\b\" Ü $1"
+    odd = 'it\'s "a\\b" Ü $1'
     grant = Grant(table="note", role="member", on=(f"UPDATE({odd})", f"SELECT ({odd})"))
     quoted = '"' + odd.replace('"', '""') + '"'
     sandbox.owner(f"CREATE TABLE note ({quoted} text, other text)", *grant.grant())
@@ -176,7 +176,7 @@ def test_a_grant_that_cannot_work_is_refused(
 
 
 class Cast:
-    """Be a set of role names that no other test has, and what a bootstrap makes of them.
+    """Be role names that no other test has, and what a bootstrap makes of them.
 
     Args:
         tag: Ends each name.
@@ -187,7 +187,7 @@ class Cast:
         self.login = f"login_{tag}"
         self.test = f"test_{tag}"
         self.member = f"member {tag}"
-        self.odd = f"it's \"odd\" \\ $do$ {{x}} %s é {tag}"
+        self.odd = f'it\'s "odd" \\ $do$ {{x}} %s é {tag}'
         self.anonymous = f"anon_{tag}"
         self.fixed = (self.member, self.odd, self.anonymous)
 
@@ -444,9 +444,7 @@ def test_a_role_past_row_security_is_refused(
     cast: Cast, admin: psycopg.Connection, power: str
 ) -> None:
     """A name that stands for a role past row security is no fixed role and no login."""
-    admin.execute(
-        sql.SQL(f"CREATE ROLE {{}} {power}").format(sql.Identifier(cast.odd))
-    )
+    admin.execute(sql.SQL(f"CREATE ROLE {{}} {power}").format(sql.Identifier(cast.odd)))
 
     with pytest.raises(
         psycopg.errors.InvalidRoleSpecification, match="take that away or choose"
