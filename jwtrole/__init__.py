@@ -1,0 +1,37 @@
+"""Tie a verified JWT to PostgreSQL roles and row-level security."""
+
+from jwtrole.context import acting_as, current_identity
+from jwtrole.errors import (
+    ConfigurationError,
+    DriftError,
+    IdentityChanged,
+    JWTRoleError,
+    KeysUnavailable,
+    NoIdentity,
+    RoleDenied,
+    TokenError,
+    TokenExpired,
+    TokenRejected,
+    UnknownIssuer,
+)
+from jwtrole.identity import Identity
+from jwtrole.tokens import Issuer, JWTRole
+
+__all__ = [
+    "ConfigurationError",
+    "DriftError",
+    "Identity",
+    "IdentityChanged",
+    "Issuer",
+    "JWTRole",
+    "JWTRoleError",
+    "KeysUnavailable",
+    "NoIdentity",
+    "RoleDenied",
+    "TokenError",
+    "TokenExpired",
+    "TokenRejected",
+    "UnknownIssuer",
+    "acting_as",
+    "current_identity",
+]
