@@ -1,0 +1,122 @@
+"""The command line: ``jwtrole bootstrap`` and ``jwtrole sql``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from jwtrole import install, roles
+from jwtrole.errors import ConfigurationError, JWTRoleError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a subcommand and return the exit status: 0, or 1 when it failed.
+
+    Args:
+        arguments: The words after the program's name; those of the process if ``None``.
+    """
+    chosen = _parser().parse_args(arguments)
+    try:
+        status: int = chosen.run(chosen)
+    except JWTRoleError as error:
+        print(f"jwtrole: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jwtrole",
+        description="Tie a verified JWT to PostgreSQL roles and row-level security.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_bootstrap(commands)
+    _add_sql(commands)
+    return parser
+
+
+def _add_bootstrap(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    command = commands.add_parser(
+        "bootstrap",
+        help="make the owner, the login and the fixed roles",
+        description=(
+            "Print the statements that make the roles, or apply them. Safe to repeat. "
+            "Whoever applies them needs CREATEROLE; nothing else ever does."
+        ),
+    )
+    command.add_argument("--owner", required=True, help="owns tables, runs migrations")
+    command.add_argument("--login", required=True, help="the application logs in as it")
+    command.add_argument(
+        "--role", action="append", required=True, help="a fixed role; may be repeated"
+    )
+    command.add_argument("--anonymous", help="the role without a token")
+    command.add_argument("--test", help="logs in to test databases")
+    command.add_argument("--apply", action="store_true", help="run them on --dsn")
+    command.add_argument("--dsn", help="where to apply them, as a role with CREATEROLE")
+    command.set_defaults(run=_bootstrap)
+
+
+def _bootstrap(chosen: argparse.Namespace) -> int:
+    statements = roles.bootstrap(
+        owner=chosen.owner,
+        login=chosen.login,
+        roles=chosen.role,
+        anonymous=chosen.anonymous,
+        test=chosen.test,
+    )
+    if not chosen.apply:
+        _show(statements)
+        return 0
+    if not chosen.dsn:
+        msg = "--apply needs --dsn: say where, or leave both out to print."
+        raise ConfigurationError(msg)
+    for warning in _script(chosen.dsn, statements):
+        print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _script(dsn: str, statements: Sequence[str]) -> list[str]:
+    try:
+        # Only applying needs a driver; printing works without one.
+        from jwtrole.drivers.script import run_script  # noqa: PLC0415
+    except ImportError as error:
+        msg = (
+            f"Applying needs psycopg 3 ({error}): "
+            'python -m pip install "jwtrole[psycopg]".'
+        )
+        raise ConfigurationError(msg) from None
+    return run_script(dsn, statements)
+
+
+def _add_sql(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "sql",
+        help="print what installs the schema jwtrole",
+        description=(
+            "Print the statements that install the schema jwtrole, in one "
+            "transaction, to be run by the owner. Migrations of Django and Alembic "
+            "do the same."
+        ),
+    )
+    command.add_argument("--down", action="store_true", help="print what removes it")
+    command.set_defaults(run=_sql)
+
+
+def _sql(chosen: argparse.Namespace) -> int:
+    release = install.release()
+    statements = release.down() if chosen.down else release.up()
+    _show(["BEGIN", *statements, "COMMIT"])
+    return 0
+
+
+def _show(statements: Sequence[str]) -> None:
+    for statement in statements:
+        print(f"{statement};")  # noqa: T201

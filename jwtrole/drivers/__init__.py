@@ -1,0 +1,1 @@
+"""Drivers of PostgreSQL: the only part of the core that knows any of them."""
