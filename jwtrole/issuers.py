@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jwtrole.compact import Compact
-    from jwtrole.keys import KeySource
+    from jwtrole.keys import KeySet
 
 __all__ = ["Issuer"]
 
@@ -79,7 +79,7 @@ class Issuer:
         lifetime = _seconds("jwks_lifetime", jwks_lifetime, 1, _MAX_LIFETIME)
         _exactly_one(jwks_uri=jwks_uri, jwks=jwks, key=key, secret=secret)
         known = None if algorithms is None else check_algorithms(algorithms)
-        self._keys: KeySource
+        self._keys: KeySet | RemoteKeys
         if jwks is not None:
             self._keys = keys_of_jwks(jwks, known)
         elif key is not None:

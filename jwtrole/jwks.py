@@ -169,7 +169,6 @@ class RemoteKeys:
         else:
             old = self._kept
             self._kept = _Kept(keys, started, old.generation + (keys != old.keys))
-            self._failed = -math.inf
             return ""
         self._failed = self._clock()
         _log.warning("Keys of %r not fetched: %s", self._issuer, problem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from jwt.algorithms import get_default_algorithms
 
@@ -20,7 +20,6 @@ __all__ = [
     "ALGORITHMS",
     "Key",
     "KeySet",
-    "KeySource",
     "check_algorithms",
     "keys_of_jwks",
     "keys_of_key",
@@ -63,24 +62,6 @@ class Key:
 
     def __repr__(self) -> str:
         return f"<Key kid={self.kid!r} algorithms={self.algorithms!r}>"
-
-
-class KeySource(Protocol):
-    """Be where an issuer's keys come from."""
-
-    @property
-    def algorithms(self) -> tuple[str, ...]:
-        """Return what the keys may verify."""
-
-    @property
-    def generation(self) -> int:
-        """Return a number that changes when the keys change."""
-
-    def ready(self) -> bool:
-        """Say whether the keys at hand may be used without looking for newer ones."""
-
-    def find(self, kid: str | None, alg: str) -> tuple[Key, ...]:
-        """Return the keys that a token with this header may be signed with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class JWKSServer(http.server.ThreadingHTTPServer):
     """Answer each GET as told, and count them.
 
-    ``drip`` sends the body byte by byte, a pause before each; ``hold`` keeps an answer
-    back until :attr:`release` is set.
+    ``drip`` sends the body byte by byte, a pause before each; ``endless`` does so with
+    a header that never ends; ``hold`` keeps an answer back until :attr:`release` is
+    set.
     """
 
     def __init__(self, keys: list[Any]) -> None:
@@ -27,6 +28,7 @@ class JWKSServer(http.server.ThreadingHTTPServer):
         self.body = b""
         self.publish(*keys)
         self.drip = 0.0
+        self.endless = False
         self.hold = False
         self.release = threading.Event()
         self.arrived = threading.Event()
@@ -58,6 +60,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         server.arrived.set()
         if server.hold:
             server.release.wait(5)
+        if server.endless:
+            self._never_end()
+            return
         self.send_response(server.status)
         for name, value in server.headers.items():
             self.send_header(name, value)
@@ -80,6 +85,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if server.stopped.wait(server.drip):
                 return
             self.wfile.write(bytes([byte]))
+
+    def _never_end(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\nx-header: ")
+        while not self.server.stopped.wait(0.05):
+            self.wfile.write(b"x")
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet."""

@@ -163,6 +163,15 @@ def test_the_time_holds_for_the_whole(server: JWKSServer) -> None:
     assert not server.stopped.is_set()
 
 
+def test_the_time_holds_for_the_headers(server: JWKSServer) -> None:
+    """Headers that never end hold us up no longer than a body."""
+    server.endless = True
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        download(server.url, 0.2, local=True)
+    assert time.monotonic() - began < 2
+
+
 def test_a_server_that_says_nothing_is_an_error(server: JWKSServer) -> None:
     """The time holds before the first byte as well."""
     server.hold = True

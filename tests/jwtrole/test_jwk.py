@@ -150,6 +150,7 @@ def test_coordinates_have_the_curves_length(algorithm: str) -> None:
     jwk = public_jwk(algorithm)
     refused({**jwk, "x": part(bytes(31))}, "another length")
     refused({**jwk, "y": part(bytes(67))}, "another length")
+    refused({**jwk, "x": part(bytes(31)), "y": part(bytes(31))}, "another length")
 
 
 @pytest.mark.parametrize(

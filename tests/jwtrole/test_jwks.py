@@ -386,6 +386,26 @@ def test_an_unknown_kid_waits_for_the_fetch_under_way(
     assert server.count == 2
 
 
+def test_an_unknown_kid_waits_for_any_fetch_under_way(
+    keys: RemoteKeys, server: JWKSServer, clock: Clock
+) -> None:
+    """Keys that are being fetched for their age are looked into first."""
+    kids(keys, "old")
+    server.publish(NEW)
+    clock.now += 300
+    clock.threads.clear()
+    server.hold = True
+    server.arrived.clear()
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(kids, keys, "old")
+        assert server.arrived.wait(5)
+        unknown = pool.submit(kids, keys, "nobody")
+        clock.wait_for(2)
+        server.release.set()
+        assert unknown.result(5) == []
+    assert server.count == 2
+
+
 def test_an_outage_is_logged_without_keys(
     keys: RemoteKeys, server: JWKSServer, caplog: pytest.LogCaptureFixture
 ) -> None:
