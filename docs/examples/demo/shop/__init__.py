@@ -1,0 +1,1 @@
+"""Invoices of many tenants in one table."""
