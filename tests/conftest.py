@@ -71,7 +71,7 @@ def database(server: postgres.Server, worker: str) -> Iterator[str]:
 def django_db_modify_db_settings(
     server: postgres.Server, django_db_modify_db_settings_parallel_suffix: None
 ) -> None:
-    """Have Django's aliases name this run's server, before its test database is made."""
+    """Have Django's aliases name this run's server before a database is made."""
     from django.db import connections
 
     host, port = server.address

@@ -1,0 +1,8 @@
+"""A verified JWT decides which PostgreSQL role and rows a Django request gets."""
+
+from __future__ import annotations
+
+from django_jwtrole.expressions import Claim
+from django_jwtrole.policy import Grant, Policy
+
+__all__ = ["Claim", "Grant", "Policy"]

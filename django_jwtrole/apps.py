@@ -1,0 +1,25 @@
+"""The application: wires, decides nothing."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+
+__all__ = ["JWTRoleConfig"]
+
+
+class JWTRoleConfig(AppConfig):
+    """Be the application ``django_jwtrole``."""
+
+    name = "django_jwtrole"
+    verbose_name = "jwtrole"
+
+    def ready(self) -> None:
+        """Register the system checks."""
+        # The registry must be full before they are imported.
+        from django_jwtrole import checks as ours  # noqa: PLC0415
+
+        checks.register(ours.check_settings, "jwtrole")
+        checks.register(ours.check_databases, "jwtrole")
+        checks.register(ours.check_middleware, "jwtrole")
+        checks.register(ours.check_commands, "jwtrole")

@@ -1,0 +1,1 @@
+"""Management commands, each on the alias that may do what it does."""

@@ -1,0 +1,1 @@
+"""Django's commands, on the owner's alias."""

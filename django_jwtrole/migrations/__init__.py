@@ -1,0 +1,1 @@
+"""What django_jwtrole itself installs in the database."""

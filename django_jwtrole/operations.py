@@ -1,0 +1,151 @@
+"""What a migration does for the whole database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.migrations.state import ProjectState
+
+from django_jwtrole.conf import conf, protected_aliases
+from jwtrole.errors import ConfigurationError
+from jwtrole.install import OWNER_ROLE, installed_version_sql, release
+from jwtrole.roles import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
+
+__all__ = ["InstallJWTRole", "install_first", "logins"]
+
+#: The label of this application.
+LABEL = "django_jwtrole"
+
+_MISSING = """
+SELECT name FROM pg_catalog.unnest(%s::text[]) AS name
+WHERE name NOT IN (SELECT rolname FROM pg_catalog.pg_roles) ORDER BY name
+"""
+
+
+def logins() -> dict[str, str]:
+    """Return the login role of each protected alias by alias."""
+    return {
+        alias: connections[alias].settings_dict["USER"] for alias in protected_aliases()
+    }
+
+
+class InstallJWTRole(Operation):
+    """Install the schema ``jwtrole`` and let the login see the list of migrations.
+
+    Nothing happens on databases other than PostgreSQL.
+
+    Args:
+        version: The version of the schema.
+    """
+
+    reversible = True
+    reduces_to_sql = True
+
+    def __init__(self, version: int = 1) -> None:
+        self.version = version
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Return what a migration writes."""
+        return type(self).__name__, [], {"version": self.version}
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Change no model."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: Editor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Install the schema."""
+        if schema_editor.connection.vendor != "postgresql":
+            return
+        _refuse_missing_roles(schema_editor)
+        for statement in release(self.version).up():
+            schema_editor.execute(statement, params=None)
+        for grant in _grants():
+            schema_editor.execute(*grant.grant(), params=None)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: Editor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Remove the schema; an error while a policy or default still needs it."""
+        if schema_editor.connection.vendor != "postgresql":
+            return
+        for grant in _grants():
+            schema_editor.execute(*grant.revoke(), params=None)
+        for statement in release(self.version).down():
+            schema_editor.execute(statement, params=None)
+
+    def describe(self) -> str:
+        """Return one line about it."""
+        return f"Install version {self.version} of the schema jwtrole"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        """Return a part for the name of a migration."""
+        return f"jwtrole_{self.version}"
+
+
+def _grants() -> Iterator[Grant]:
+    table = MigrationRecorder.Migration._meta.db_table
+    for role in dict.fromkeys(logins().values()):
+        yield Grant(table=table, role=role, on=("SELECT",))
+
+
+def _refuse_missing_roles(schema_editor: Editor) -> None:
+    fixed = [*conf().roles, *filter(None, [conf().anonymous])]
+    wanted = [OWNER_ROLE, *logins().values(), *fixed]
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute(_MISSING, [wanted])
+        missing = [name for (name,) in cursor.fetchall()]
+    if missing:
+        owner = connections[conf().owner].settings_dict["USER"]
+        login = next(iter(logins().values()), "app_login")
+        anonymous = f" --anonymous {conf().anonymous}" if conf().anonymous else ""
+        roles = " ".join(f"--role {role}" for role in conf().roles)
+        msg = (
+            f"PostgreSQL lacks the roles {', '.join(missing)}: have somebody with "
+            f"CREATEROLE run `jwtrole bootstrap --owner {owner} --login {login} "
+            f"{roles}{anonymous}`."
+        )
+        raise ConfigurationError(msg)
+
+
+def install_first(connection: BaseDatabaseWrapper) -> None:
+    """Install the schema before any other migration: policies call its functions.
+
+    Where the project has migrations turned off the operation runs by itself. Nothing
+    happens on databases other than PostgreSQL.
+    """
+    if connection.vendor != "postgresql":
+        return
+    executor = MigrationExecutor(connection)
+    targets = [key for key in executor.loader.graph.leaf_nodes() if key[0] == LABEL]
+    if targets:
+        if plan := executor.migration_plan(targets):
+            executor.migrate(targets, plan)
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(installed_version_sql())
+        (installed,) = cursor.fetchone()
+    if not installed:
+        executor.recorder.ensure_schema()
+        state = ProjectState()
+        with connection.schema_editor() as editor:
+            InstallJWTRole().database_forwards(LABEL, editor, state, state)

@@ -1,0 +1,344 @@
+"""Policies, row security and grants as constraints: stock makemigrations writes them.
+
+All three are created after the table, in the transaction of the migration, and are
+dropped by name: one that is gone is an error. Other databases ignore them.
+"""
+
+from __future__ import annotations
+
+import abc
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from django.core.exceptions import (
+    EmptyResultSet,
+    FieldDoesNotExist,
+    FieldError,
+    FullResultSet,
+)
+from django.db.backends.ddl_references import Statement, Table
+from django.db.models import BaseConstraint, Q
+from django.db.models.lookups import Exact
+from django.db.models.sql import AND
+from django.db.models.sql.query import Query
+
+from django_jwtrole.expressions import Claim
+from jwtrole import policy, roles
+from jwtrole.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from django.core.checks import CheckMessage
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
+    from django.db.models import Model
+    from django.db.models.sql.where import WhereNode
+
+__all__ = ["Grant", "Policy", "RowSecurity"]
+
+_COLUMNS = re.compile(r"\(([^()]*)\)")
+
+Render = Callable[[str], Sequence[str]]
+
+
+class _Statements(Table):
+    """Be statements about a table, for as long as its name may still change."""
+
+    def __init__(self, table: str, render: Render) -> None:
+        super().__init__(table, str)
+        self._render = render
+
+    def __str__(self) -> str:
+        return ";\n".join(self._render(self.table))
+
+
+class _TableConstraint(BaseConstraint, abc.ABC):
+    """Be something of a table that is no constraint but lives and dies with it."""
+
+    # The stubs give these hooks optional arguments and no way to do nothing.
+    def constraint_sql(  # type: ignore[override]
+        self, model: type[Model], schema_editor: Editor
+    ) -> None:
+        """Have it created when the table is there."""
+        statement = self.create_sql(model, schema_editor)
+        if statement is not None:
+            schema_editor.deferred_sql.append(statement)
+
+    def create_sql(  # type: ignore[override]
+        self, model: type[Model], schema_editor: Editor
+    ) -> Statement | None:
+        """Return what creates it."""
+        return self._statement(model, schema_editor, self._create)
+
+    def remove_sql(  # type: ignore[override]
+        self, model: type[Model], schema_editor: Editor
+    ) -> Statement | None:
+        """Return what removes it."""
+        return self._statement(model, schema_editor, self._remove)
+
+    def _statement(
+        self,
+        model: type[Model],
+        schema_editor: Editor,
+        make: Callable[[type[Model], BaseDatabaseWrapper], Render],
+    ) -> Statement | None:
+        connection = schema_editor.connection
+        if connection.vendor != "postgresql":
+            return None
+        statements = _Statements(model._meta.db_table, make(model, connection))
+        return Statement("%(statements)s", statements=statements)
+
+    @abc.abstractmethod
+    def _create(
+        self, model: type[Model], connection: BaseDatabaseWrapper
+    ) -> Render: ...
+
+    @abc.abstractmethod
+    def _remove(
+        self, model: type[Model], connection: BaseDatabaseWrapper
+    ) -> Render: ...
+
+    def validate(self, *_: Any, **__: Any) -> None:
+        """Leave it to the database, which alone knows who is acting."""
+
+    def deconstruct(self) -> tuple[str, tuple[Any, ...], dict[str, Any]]:
+        """Return what a migration writes."""
+        _, arguments, keywords = super().deconstruct()
+        # Django 6 reads "fields" of every constraint when a field is renamed.
+        written = {**keywords, **self._declared(), "fields": ()}
+        return self._path, tuple(arguments), written
+
+    _path: str
+
+    def _declared(self) -> dict[str, Any]:
+        return {}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _TableConstraint):
+            return NotImplemented
+        return self.deconstruct() == other.deconstruct()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))
+
+    def check(  # Django 6; a database check, hence called only with databases
+        self, model: type[Model], connection: BaseDatabaseWrapper | None
+    ) -> list[CheckMessage]:
+        """Return what is wrong with its references to fields."""
+        return self._check_references(model, self._references(model))  # type: ignore[attr-defined,no-any-return]
+
+    #: The name of the same hook in Django 5.2.
+    _check = check
+
+    def _references(self, model: type[Model]) -> set[tuple[str, ...]]:
+        return set()
+
+
+class RowSecurity(_TableConstraint):
+    """Enable row security on a table and force it on the owner too.
+
+    Args:
+        name: Unique in the project, as each constraint's.
+    """
+
+    _path = "django_jwtrole.policy.RowSecurity"
+
+    def __init__(self, *, name: str, fields: tuple[()] = ()) -> None:
+        super().__init__(name=name)
+
+    def _create(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
+        return policy.enable_row_security
+
+    def _remove(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
+        return policy.disable_row_security
+
+
+class Policy(_TableConstraint):
+    """Let some roles see or write some rows of a model's table.
+
+    Args:
+        name: Its name; unique in the project, at most 63 bytes.
+        using: Which rows may be seen or touched.
+        check: What a written row must meet; left out, ``using`` counts.
+        command: ``"ALL"``, ``"SELECT"``, ``"INSERT"``, ``"UPDATE"`` or ``"DELETE"``.
+        to: The roles it is for; ``"PUBLIC"`` must be spelled out.
+        permissive: ``False`` makes it RESTRICTIVE: it takes away instead of giving.
+        template: Version of the text it becomes; migrations write it.
+
+    Raises:
+        ConfigurationError: No role, no expression, or one the command has no use for.
+    """
+
+    _path = "django_jwtrole.Policy"
+
+    def __init__(  # noqa: PLR0913  a policy has this many parts
+        self,
+        *,
+        name: str,
+        using: Q | None = None,
+        check: Q | None = None,
+        command: str = "ALL",
+        to: Sequence[str] = (),
+        permissive: bool = True,
+        template: int = policy.TEMPLATE,
+        fields: tuple[()] = (),
+    ) -> None:
+        super().__init__(name=name)
+        # The name `check` is taken by Django's hook.
+        self.using, self.with_check = using, check
+        self.command, self.permissive, self.template = command, permissive, template
+        self.to = _several(to)
+        self._compiled("", *self._given())
+
+    def _given(self) -> tuple[str | None, str | None]:
+        # What stands for the expressions where they do not matter.
+        clauses = (self.using, self.with_check)
+        using, check = (None if clause is None else "true" for clause in clauses)
+        return using, check
+
+    def _compiled(
+        self, table: str, using: str | None, check: str | None
+    ) -> policy.Policy:
+        return policy.Policy(
+            name=self.name,
+            table=table,
+            command=self.command,
+            to=self.to,
+            using=using,
+            check=check,
+            permissive=self.permissive,
+        )
+
+    def _declared(self) -> dict[str, Any]:
+        found = {"using": self.using, "check": self.with_check}
+        return {
+            **{key: value for key, value in found.items() if value is not None},
+            "command": self.command,
+            "to": list(self.to),
+            "permissive": self.permissive,
+            "template": self.template,
+        }
+
+    def _references(self, model: type[Model]) -> set[tuple[str, ...]]:
+        return {
+            tuple(reference)
+            for clause in (self.using, self.with_check)
+            if clause is not None
+            for reference in model._get_expr_references(clause)  # type: ignore[attr-defined]
+        }
+
+    def _clause(
+        self, clause: Q | None, model: type[Model], connection: BaseDatabaseWrapper
+    ) -> str | None:
+        if clause is None:
+            return None
+        # Columns keep the table's name, or OuterRef() would bind to the inner table.
+        query = Query(model, alias_cols=True)
+        try:
+            where = query.build_where(clause)
+        except FieldError as error:
+            msg = (
+                f"Policy {self.name!r} on {model._meta.label}: {error}. A policy "
+                "compares the table's own columns and joins no other table."
+            )
+            raise ConfigurationError(msg) from error
+        compiler = query.get_compiler(connection=connection)
+        try:
+            text, parameters = where.as_sql(compiler, connection)
+        except FullResultSet:
+            text, parameters = "true", ()
+        except EmptyResultSet:
+            text, parameters = "false", ()
+        # Only PostgreSQL's operations have it; it merges as psycopg itself does.
+        operations: Any = connection.ops
+        text = str(operations.compose_sql(text, parameters))
+        if not self.permissive or _compares_claim(where):
+            return text
+        return policy.sealed_clause(text)
+
+    def _create(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
+        using = self._clause(self.using, model, connection)
+        check = self._clause(self.with_check, model, connection)
+        return lambda table: self._compiled(table, using, check).create()
+
+    def _remove(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
+        return lambda table: self._compiled(table, *self._given()).drop()
+
+
+def _several(given: Sequence[str]) -> tuple[str, ...]:
+    # A lone string is left as it is, to be refused where lists are checked.
+    return cast("tuple[str, ...]", given) if isinstance(given, str) else tuple(given)
+
+
+def _compares_claim(where: WhereNode) -> bool:
+    """Tell whether only a row that equals a claim can pass."""
+    if where.connector != AND or where.negated:
+        return False
+    return any(
+        isinstance(child, Exact) and isinstance(child.rhs, Claim)
+        for child in where.children
+    )
+
+
+class Grant(_TableConstraint):
+    """Give a role privileges on a model's table.
+
+    Args:
+        name: Unique in the project.
+        to: The role; ``"PUBLIC"`` must be spelled out.
+        on: Privileges such as ``"SELECT"`` or ``"UPDATE(body, title)"``, the names in
+            brackets being those of fields.
+
+    Raises:
+        ConfigurationError: A privilege that is unknown or works past row security.
+    """
+
+    _path = "django_jwtrole.Grant"
+
+    def __init__(
+        self, *, name: str, to: str, on: Sequence[str], fields: tuple[()] = ()
+    ) -> None:
+        super().__init__(name=name)
+        self.to = to
+        self.on = roles.Grant(table="", role=to, on=_several(on)).on
+
+    def _declared(self) -> dict[str, Any]:
+        return {"to": self.to, "on": list(self.on)}
+
+    def updatable(self) -> frozenset[str] | None:
+        """Return the names of the fields that may be updated, ``None`` for all."""
+        found: set[str] = set()
+        for privilege in self.on:
+            if privilege == "UPDATE":
+                return None
+            if privilege.startswith("UPDATE("):
+                found.update(_fields(privilege))
+        return frozenset(found)
+
+    def _references(self, model: type[Model]) -> set[tuple[str, ...]]:
+        return {(name,) for privilege in self.on for name in _fields(privilege)}
+
+    def _grant(self, model: type[Model], table: str) -> roles.Grant:
+        def columns(match: re.Match[str]) -> str:
+            return f"({', '.join(self._column(model, n) for n in _fields(match[0]))})"
+
+        on = tuple(_COLUMNS.sub(columns, privilege) for privilege in self.on)
+        return roles.Grant(table=table, role=self.to, on=on)
+
+    def _column(self, model: type[Model], name: str) -> str:
+        try:
+            return str(model._meta.get_field(name).column)  # type: ignore[union-attr]
+        except FieldDoesNotExist:
+            msg = f"Grant {self.name!r}: {model._meta.label} has no field {name!r}."
+            raise ConfigurationError(msg) from None
+
+    def _create(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
+        return lambda table: self._grant(model, table).grant()
+
+    def _remove(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
+        return lambda table: self._grant(model, table).revoke()
+
+
+def _fields(privilege: str) -> list[str]:
+    match = _COLUMNS.search(privilege)
+    return [] if match is None else [name.strip() for name in match[1].split(",")]

@@ -1,0 +1,1 @@
+"""The database engine ``django_jwtrole.postgresql``."""
