@@ -116,7 +116,7 @@ class RoleDenied(JWTRoleError):
     def __init__(self, message: str, *, allowed: Sequence[str] = ()) -> None:
         super().__init__(message)
         #: The roles a token may name.
-        self.allowed = tuple(allowed)
+        self.allowed: tuple[str, ...] = tuple(allowed)
 
 
 class NoIdentity(JWTRoleError):
@@ -153,4 +153,4 @@ class DriftError(JWTRoleError):
     def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:
         super().__init__(message)
         #: One line per difference.
-        self.differences = tuple(differences)
+        self.differences: tuple[str, ...] = tuple(differences)

@@ -69,13 +69,13 @@ class Issuer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         #: The exact ``iss`` of its tokens.
-        self.issuer = _text(issuer)
+        self.issuer: str = _text(issuer)
         #: The ``aud`` values that mean this application.
-        self.audience = _audience(audience)
+        self.audience: tuple[str, ...] = _audience(audience)
         #: Where its public keys are fetched, or ``None``.
-        self.jwks_uri = jwks_uri
+        self.jwks_uri: str | None = jwks_uri
         #: Seconds its clock may differ from ours.
-        self.leeway = _seconds("leeway", leeway, 0, _MAX_LEEWAY)
+        self.leeway: float = _seconds("leeway", leeway, 0, _MAX_LEEWAY)
         lifetime = _seconds("jwks_lifetime", jwks_lifetime, 1, _MAX_LIFETIME)
         _exactly_one(jwks_uri=jwks_uri, jwks=jwks, key=key, secret=secret)
         known = None if algorithms is None else check_algorithms(algorithms)

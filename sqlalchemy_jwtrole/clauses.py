@@ -91,15 +91,17 @@ class _Dialect(PGDialect):
 _DIALECT = _Dialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 
-def clause(expression: Any, table: Table) -> str:
+def clause(expression: Any, table: Table, *, permissive: bool = True) -> str:
     """Return the text of a policy's clause.
 
-    Unless a strict comparison with a claim must hold anyway, the clause also asks for
-    an identity put on in this transaction.
+    Unless a strict comparison with a claim must hold anyway, the clause of a
+    permissive policy also asks for an identity put on in this transaction. A
+    restrictive one opens nothing by itself.
 
     Args:
         expression: An SQL expression or a bool.
         table: The table the policy is on; subqueries correlate to it.
+        permissive: Whether the policy is PERMISSIVE.
 
     Raises:
         ConfigurationError: It cannot stand in a policy.
@@ -107,7 +109,9 @@ def clause(expression: Any, table: Table) -> str:
     if isinstance(expression, bool):
         expression = true() if expression else false()
     text = _text(expression, table)
-    return text if _is_strict(expression) else sealed_clause(text)
+    if not permissive or _is_strict(expression):
+        return text
+    return sealed_clause(text)
 
 
 def _text(expression: Any, table: Table) -> str:

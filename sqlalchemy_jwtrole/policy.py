@@ -93,11 +93,14 @@ class Policy(_Item):
         Raises:
             ConfigurationError: An expression cannot stand in a policy.
         """
-        using, check = (_clause(expression, table) for expression in self._both)
+        using, check = (
+            _clause(expression, table, permissive=self.permissive)
+            for expression in self._both
+        )
         return self._built(table.name, table.schema, using, check)
 
 
-def _clause(expression: Any, table: Table) -> str | None:
+def _clause(expression: Any, table: Table, *, permissive: bool) -> str | None:
     if expression is None:
         return None
     # Some SQL elements can be called too; mapped attributes stand for one.
@@ -105,7 +108,7 @@ def _clause(expression: Any, table: Table) -> str | None:
     is_sql = is_sql or hasattr(expression, "__clause_element__")
     if callable(expression) and not is_sql:
         expression = expression(table.c)
-    return clauses.clause(expression, table)
+    return clauses.clause(expression, table, permissive=permissive)
 
 
 class Grant(_Item):

@@ -167,6 +167,16 @@ def test_a_policy_takes_expressions_callables_and_columns() -> None:
     assert compiled.to == ("a",)
 
 
+def test_a_restrictive_policy_stands_as_it_is_written() -> None:
+    """A policy that only takes away opens nothing and asks for no seal."""
+    table = sa.Table("note", sa.MetaData(), sa.Column("hidden", sa.Boolean))
+    policy = Policy(
+        "shown", using=lambda t: sa.not_(t.hidden), to=["member"], permissive=False
+    )
+
+    assert policy.compiled(table).using == "NOT note.hidden"
+
+
 def test_orm_attributes_stand_for_their_columns() -> None:
     """An expression of mapped attributes compiles like one of columns."""
 
