@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
 from django.core import checks
 
@@ -12,7 +14,7 @@ class JWTRoleConfig(AppConfig):
     """Be the application ``django_jwtrole``."""
 
     name = "django_jwtrole"
-    verbose_name = "jwtrole"
+    verbose_name: Any = "jwtrole"
 
     def ready(self) -> None:
         """Register the system checks."""

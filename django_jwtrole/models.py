@@ -116,7 +116,7 @@ class TenantMixin(RowSecurityMixin):
         "DELETE",
     )
 
-    tenant_id = models.UUIDField(
+    tenant_id: models.UUIDField[Any, Any] = models.UUIDField(
         db_default=ClaimDefault("tenant_id", models.UUIDField()),
         db_index=True,
         editable=False,

@@ -185,9 +185,12 @@ class Policy(_TableConstraint):
     ) -> None:
         super().__init__(name=name)
         # The name `check` is taken by Django's hook.
-        self.using, self.with_check = using, check
-        self.command, self.permissive, self.template = command, permissive, template
-        self.to = _several(to)
+        self.using: Q | None = using
+        self.with_check: Q | None = check
+        self.command: str = command
+        self.permissive: bool = permissive
+        self.template: int = template
+        self.to: tuple[str, ...] = _several(to)
         self._compiled("", *self._given())
 
     def _given(self) -> tuple[str | None, str | None]:
@@ -299,8 +302,8 @@ class Grant(_TableConstraint):
         self, *, name: str, to: str, on: Sequence[str], fields: tuple[()] = ()
     ) -> None:
         super().__init__(name=name)
-        self.to = to
-        self.on = roles.Grant(table="", role=to, on=_several(on)).on
+        self.to: str = to
+        self.on: tuple[str, ...] = roles.Grant(table="", role=to, on=_several(on)).on
 
     def _declared(self) -> dict[str, Any]:
         return {"to": self.to, "on": list(self.on)}

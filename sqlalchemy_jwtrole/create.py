@@ -39,7 +39,7 @@ class Protection(NamedTuple):
 class Statement(ExecutableDDLElement):
     """Be a statement that is sent as it is written, percent signs and all."""
 
-    inherit_cache = False
+    inherit_cache: bool | None = False
 
     def __init__(self, sql: str) -> None:
         self.sql = sql

@@ -25,7 +25,7 @@ T = TypeVar("T")
 class Claim(Function[T]):
     """Be a claim of the acting identity, read once a statement."""
 
-    inherit_cache = True
+    inherit_cache: bool | None = True
 
     def __init__(self, name: str, type_: TypeEngine[T]) -> None:
         # The name is a clause and the type a function's: both are part of the key
@@ -36,7 +36,7 @@ class Claim(Function[T]):
             packagenames=("jwtrole",),
             type_=type_,
         )
-        self.claim_name = name
+        self.claim_name: str = name
 
 
 @overload
@@ -63,10 +63,10 @@ class ClaimDefault(ColumnElement[Any]):
         type_: The column's type.
     """
 
-    inherit_cache = False
+    inherit_cache: bool | None = False
 
     def __init__(self, name: str, type_: TypeEngine[Any]) -> None:
-        self.claim_name = name
+        self.claim_name: str = name
         self.type = type_
 
 

@@ -126,7 +126,9 @@ class Grant(_Item):
     def __init__(self, role: str, *privileges: str) -> None:
         super().__init__()
         self.role = role
-        self.privileges = roles.Grant(table="?", role=role, on=privileges).on
+        self.privileges: tuple[str, ...] = roles.Grant(
+            table="?", role=role, on=privileges
+        ).on
 
     def compiled(self, table: Table) -> roles.Grant:
         """Return it with the table's name."""

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     class _Wrapper(stock.DatabaseWrapper):
         # Not in the stubs.
         def _close(self) -> None: ...
+        def _commit(self) -> None: ...
+        def _rollback(self) -> None: ...
         def _set_autocommit(self, autocommit: bool) -> None: ...  # noqa: FBT001
 
 else:
@@ -76,7 +78,7 @@ class JWTRoleDatabaseMixin(_Wrapper):
     ``atomic()`` as one implicit transaction, and nothing is sent when nobody acts.
     """
 
-    creation_class = JWTRoleDatabaseCreation
+    creation_class: type[JWTRoleDatabaseCreation] = JWTRoleDatabaseCreation
     #: Tells our engines from others, however they are stacked.
     jwtrole_engine = True
     _carrier: Carrier | None = None

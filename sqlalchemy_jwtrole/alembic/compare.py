@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 @dataclass
