@@ -88,9 +88,9 @@ def tests(session: nox.Session, row: str) -> None:
     session.install(*lowest, "-e", EXTRAS, *requirements, *pins)
     arguments = ["-n", "2", *session.posargs]
     if binaries and binaries.is_dir() and "--dsn" not in session.posargs:
-        arguments += ["--postgres", str(binaries)]
-    data = Path(session.create_tmp()) / "coverage"
-    session.env["COVERAGE_FILE"] = str(data)
+        arguments.append(f"--postgres={binaries}")
+    # Not in create_tmp(): projects that tests make there would be inside this one.
+    session.env["COVERAGE_FILE"] = str(Path(session.virtualenv.location) / "coverage")
     session.run("coverage", "erase")
     session.run("coverage", "run", "-m", "pytest", *arguments)
     session.run("coverage", "combine")

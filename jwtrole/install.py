@@ -88,5 +88,6 @@ def release(version: int = LATEST) -> Release:
 def installed_version_sql() -> str:
     """Return a query that answers ``true`` where the schema is installed."""
     return (
-        "SELECT pg_catalog.to_regprocedure('jwtrole.version()') IS NOT NULL AS installed"
+        "SELECT pg_catalog.to_regprocedure('jwtrole.version()') IS NOT NULL"
+        " AS installed"
     )

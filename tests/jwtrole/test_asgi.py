@@ -418,7 +418,9 @@ async def test_a_websocket_that_opened_fails_loudly() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("token", [mint(), None, "nonsense"])
+@pytest.mark.parametrize(
+    "token", [mint(), None, "nonsense"], ids=["good", "none", "bad"]
+)
 async def test_the_context_is_restored(token: str | None) -> None:
     """After a request, good or bad, whoever acted before acts again."""
     before = Identity("member", {"sub": "before"})

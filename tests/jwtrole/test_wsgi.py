@@ -373,7 +373,9 @@ def test_a_body_without_close_is_closed_without_a_word() -> None:
     assert body.close() is None
 
 
-@pytest.mark.parametrize("token", [mint(), None, "nonsense"])
+@pytest.mark.parametrize(
+    "token", [mint(), None, "nonsense"], ids=["good", "none", "bad"]
+)
 def test_the_context_is_restored(app: App, token: str | None) -> None:
     """Between the pieces and after the request whoever acted before acts."""
     before = Identity("member", {"sub": "before"})
