@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 import re
 from typing import Any
 
@@ -16,14 +15,18 @@ __all__ = ["Malformed", "decode_part", "json_object", "key_id"]
 
 _MAX_KID = 256
 _MAX_DEPTH = 32
-# Every number of so many digits is a finite float, and int() takes it.
-_MAX_DIGITS = 300
+# Every number of so many characters, with an exponent of two digits, is a normal
+# double: neither infinite nor rounded to zero. The database reads by the same rule.
+_MAX_DIGITS = 200
 
 _TOO_DEEP = f"holds JSON nested more than {_MAX_DEPTH} deep"
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
+_LONG_EXPONENT = re.compile(r"[eE][-+]?[0-9]{3}")
 # PostgreSQL's text can hold neither a NUL nor half of a surrogate pair.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+# Control characters and line separators; the database knows no other tables.
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class Malformed(ValueError):
@@ -90,11 +93,10 @@ def _integer(text: str) -> int:
 
 
 def _float(text: str) -> float:
-    found = float(text)
-    if math.isinf(found):
-        msg = "holds a number too large for a double (RFC 7493, section 2.2)"
+    if len(text) > _MAX_DIGITS or _LONG_EXPONENT.search(text):
+        msg = "holds a number too large or too fine for a double (RFC 7493, 2.2)"
         raise Malformed(msg)
-    return found
+    return float(text)
 
 
 _DECODER = json.JSONDecoder(
@@ -130,7 +132,11 @@ def key_id(kid: object) -> str:
     Raises:
         Malformed: It is no printable string of 1 to 256 characters.
     """
-    if isinstance(kid, str) and 0 < len(kid) <= _MAX_KID and kid.isprintable():
+    if (
+        isinstance(kid, str)
+        and 0 < len(kid) <= _MAX_KID
+        and not _UNPRINTABLE.search(kid)
+    ):
         return kid
     msg = f"has a 'kid' that is no printable string of 1 to {_MAX_KID} characters"
     raise Malformed(msg)

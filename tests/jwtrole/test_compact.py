@@ -280,7 +280,7 @@ def test_a_date_as_a_string_is_refused(name: str, value: str) -> None:
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
 @pytest.mark.parametrize(
-    "value", [True, False, [NOW], {}, -1, NOW * 1000, 253_402_300_800, 1e300, 10**299]
+    "value", [True, False, [NOW], {}, -1, NOW * 1000, 253_402_300_800, 1e99, 10**199]
 )
 def test_a_date_is_a_number_of_seconds(name: str, value: object) -> None:
     """Booleans, arrays, the past before 1970 and milliseconds are no date."""

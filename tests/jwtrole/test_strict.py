@@ -104,23 +104,23 @@ def test_what_is_no_number_is_refused(number: str) -> None:
         json_object(f'{{"a": [{number}]}}'.encode())
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 310 + ".0"])
+@pytest.mark.parametrize("number", ["1e400", "-1e-400", "1E+100", "9" * 310 + ".0"])
 def test_a_number_beyond_a_double_is_refused(number: str) -> None:
-    """A number that would become an infinity is refused."""
+    """A number that might become an infinity or be rounded to zero is refused."""
     with pytest.raises(Malformed, match="too large"):
         json_object(f'{{"a": {number}}}'.encode())
 
 
-@pytest.mark.parametrize("digits", [301, 5000])
+@pytest.mark.parametrize("digits", [201, 5000])
 def test_a_huge_integer_is_refused(digits: int) -> None:
     """An integer of any length is refused in our own words."""
-    with pytest.raises(Malformed, match="over 300 digits"):
+    with pytest.raises(Malformed, match="over 200 digits"):
         json_object(b'{"a": ' + b"9" * digits + b"}")
 
 
 def test_a_long_integer_is_kept_exactly() -> None:
     """An integer within the limit loses no digit and is a finite float."""
-    number = 10**299 + 1
+    number = 10**199 + 1
     found = json_object(json.dumps({"a": number}).encode())["a"]
     assert found == number
     assert float(found) < float("inf")
@@ -182,7 +182,9 @@ def test_a_printable_kid_is_read(kid: str) -> None:
     assert key_id(kid) == kid
 
 
-@pytest.mark.parametrize("kid", ["", "a\nb", "x" * 257, None, 7, ["k"], "\ud800"])
+@pytest.mark.parametrize(
+    "kid", ["", "a\nb", "a\x9fb", "a\u2028b", "x" * 257, None, 7, ["k"], "\ud800"]
+)
 def test_another_kid_is_refused(kid: object) -> None:
     """What could forge a log line, or is no string, is no key id."""
     with pytest.raises(Malformed, match="'kid'"):
