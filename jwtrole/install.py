@@ -6,18 +6,28 @@ A released file is never edited; a change is a new file beside it.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from importlib import resources
 
 from jwtrole.errors import ConfigurationError
-from jwtrole.quoting import literal
+from jwtrole.quoting import identifier, literal
 
-__all__ = ["LATEST", "OWNER_ROLE", "Release", "installed_version_sql", "release"]
+__all__ = [
+    "LATEST",
+    "OWNER_ROLE",
+    "Release",
+    "change",
+    "installed_version_sql",
+    "latest",
+    "release",
+]
 
 #: The role that owns the schema ``jwtrole``; NOLOGIN, made by ``jwtrole bootstrap``.
 OWNER_ROLE = "jwtrole_owner"
 
 _SEPARATOR = "\n-- //\n"
+_ENTRY_POINTS = "jwtrole.login(text), jwtrole.resume(text), jwtrole.anonymous()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +36,23 @@ class Release:
 
     Args:
         version: The number ``jwtrole.version()`` answers with.
-        name: The stem of its two files in ``jwtrole/sql``.
+        trust: The trust mode it serves: ``"application"`` or ``"database"``.
+        parts: The stems of its files in ``jwtrole/sql``, in the order of installation.
     """
 
     version: int
-    name: str
+    trust: str
+    parts: tuple[str, ...]
 
-    def _text(self, suffix: str = "") -> str:
-        file = resources.files("jwtrole") / "sql" / f"{self.name}{suffix}.sql"
-        return file.read_text(encoding="utf-8")
+    @property
+    def name(self) -> str:
+        """Return what it is called: its last file, which no other release ends with."""
+        return self.parts[-1]
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the file that installs it, 64 hexadecimal digits."""
-        return hashlib.sha256(self._text().encode()).hexdigest()
+        """Return the hash of the files that install it, 64 hexadecimal digits."""
+        return hashlib.sha256("".join(map(_text, self.parts)).encode()).hexdigest()
 
     def up(self) -> tuple[str, ...]:
         """Return the statements that install it, to be run in one transaction.
@@ -47,12 +60,33 @@ class Release:
         Whoever runs them owns or may create schemas in the database and is a member
         of ``jwtrole_owner``; no superuser is needed.
         """
-        note = literal(f"jwtrole {self.name} sha256:{self.sha256}")
-        return (*_statements(self._text()), f"COMMENT ON SCHEMA jwtrole IS {note}")
+        return (*_installing(self.parts), self.note())
 
     def down(self) -> tuple[str, ...]:
         """Return the statements that remove it; they fail while a policy needs it."""
-        return _statements(self._text("_down"))
+        return _removing(self.parts)
+
+    def grants(self, login: str) -> tuple[str, ...]:
+        """Return the statements that let a login role put an identity on.
+
+        In the application mode there are none: it puts identities on itself.
+
+        Raises:
+            ConfigurationError: The name is none that a role can have.
+        """
+        if self.trust == "application":
+            return ()
+        return (f"GRANT EXECUTE ON FUNCTION {_ENTRY_POINTS} TO {identifier(login)}",)
+
+    def note(self) -> str:
+        """Return the statement that records its name and its hash in the database."""
+        note = literal(f"jwtrole {self.name} sha256:{self.sha256}")
+        return f"COMMENT ON SCHEMA jwtrole IS {note}"
+
+
+def _text(stem: str) -> str:
+    file = resources.files("jwtrole") / "sql" / f"{stem}.sql"
+    return file.read_text(encoding="utf-8")
 
 
 def _statements(text: str) -> tuple[str, ...]:
@@ -63,10 +97,37 @@ def _statements(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in parts)
 
 
-_RELEASES = {1: Release(1, "claims_1")}
+def _installing(parts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sql for part in parts for sql in _statements(_text(part)))
 
-#: The newest version of the schema that this distribution holds.
-LATEST = max(_RELEASES)
+
+def _removing(parts: tuple[str, ...]) -> tuple[str, ...]:
+    downs = (f"{part}_down" for part in reversed(parts))
+    return tuple(sql for down in downs for sql in _statements(_text(down)))
+
+
+_RELEASES = {
+    1: Release(1, "application", ("claims_1",)),
+    2: Release(2, "database", ("claims_1", "verify_1", "trust_1", "seal_1")),
+}
+
+
+def latest(trust: str) -> Release:
+    """Return the newest release for a trust mode.
+
+    Raises:
+        ConfigurationError: There is no such mode.
+    """
+    versions = [one.version for one in _RELEASES.values() if one.trust == trust]
+    if not versions:
+        modes = ", ".join(dict.fromkeys(one.trust for one in _RELEASES.values()))
+        msg = f"trust is one of {modes}, not {trust!r}."
+        raise ConfigurationError(msg)
+    return _RELEASES[max(versions)]
+
+
+#: The newest version of the schema for the application mode.
+LATEST = latest("application").version
 
 
 def release(version: int = LATEST) -> Release:
@@ -83,6 +144,32 @@ def release(version: int = LATEST) -> Release:
             f"{sorted(_RELEASES)}: install the release of jwtrole that made it."
         )
         raise ConfigurationError(msg) from None
+
+
+def change(installed: int, wanted: int) -> tuple[str, ...]:
+    """Return the statements that turn one version into another, in one transaction.
+
+    What both have stays, so that policies and defaults go on calling the same
+    functions. On the way down from the database mode its keys, role maps and deny list
+    are lost.
+
+    Args:
+        installed: The version that is there.
+        wanted: The version that is to be there.
+
+    Raises:
+        ConfigurationError: There is no such version here.
+    """
+    old, new = release(installed), release(wanted)
+    pairs = itertools.takewhile(
+        lambda pair: pair[0] == pair[1], zip(old.parts, new.parts, strict=False)
+    )
+    common = len(list(pairs))
+    return (
+        *_removing(old.parts[common:]),
+        *_installing(new.parts[common:]),
+        new.note(),
+    )
 
 
 def installed_version_sql() -> str:
