@@ -1,8 +1,9 @@
-"""The command line: ``jwtrole bootstrap`` and ``jwtrole sql``."""
+"""The command line: ``jwtrole bootstrap``, ``sql`` and ``issuers sync``."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from jwtrole.errors import ConfigurationError, JWTRoleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jwtrole.tokens import JWTRole
 
 __all__ = ["main"]
 
@@ -38,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_bootstrap(commands)
     _add_sql(commands)
+    _add_issuers(commands)
     return parser
 
 
@@ -106,15 +110,86 @@ def _add_sql(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             "do the same."
         ),
     )
-    command.add_argument("--down", action="store_true", help="print what removes it")
+    command.add_argument(
+        "--trust",
+        choices=("application", "database"),
+        default="application",
+        help="who verifies tokens; the application unless given",
+    )
+    command.add_argument(
+        "--login",
+        action="append",
+        default=[],
+        help="a role the application logs in as; may be repeated",
+    )
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
+        "--from", type=int, dest="installed", help="the version that is there already"
+    )
+    which.add_argument("--down", action="store_true", help="print what removes it")
     command.set_defaults(run=_sql)
 
 
 def _sql(chosen: argparse.Namespace) -> int:
-    release = install.release()
-    statements = release.down() if chosen.down else release.up()
+    release = install.latest(chosen.trust)
+    if chosen.down:
+        statements = release.down()
+    else:
+        statements = (
+            release.up()
+            if chosen.installed is None
+            else install.change(chosen.installed, release.version)
+        )
+        for login in chosen.login:
+            statements += release.grants(login)
     _show(["BEGIN", *statements, "COMMIT"])
     return 0
+
+
+def _add_issuers(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    command = commands.add_parser(
+        "issuers",
+        help="have the database trust what the configuration does",
+        description=(
+            "Push issuers, keys and role maps of a configuration to a database that "
+            "verifies tokens itself. Told twice, nothing changes."
+        ),
+    )
+    command.add_argument("verb", choices=["sync"], help="push what is declared")
+    command.add_argument(
+        "auth", help="where the JWTRole stands, as in billing.auth:auth"
+    )
+    command.add_argument("--dsn", required=True, help="the database, as its owner")
+    command.set_defaults(run=_sync)
+
+
+def _sync(chosen: argparse.Namespace) -> int:
+    # Only this command needs tokens and a driver; the others print without them.
+    from jwtrole.drivers.script import run_script  # noqa: PLC0415
+    from jwtrole.sync import statements  # noqa: PLC0415
+
+    for notice in run_script(chosen.dsn, statements(_named(chosen.auth))):
+        print(f"jwtrole: {notice}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _named(place: str) -> JWTRole:
+    from jwtrole.tokens import JWTRole  # noqa: PLC0415
+
+    module, _, name = place.partition(":")
+    # As `python -m` does: what stands in the current directory can be named.
+    sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), name or "auth", None)
+    except (ImportError, ValueError) as error:
+        msg = f"{place!r} cannot be imported: {error}."
+        raise ConfigurationError(msg) from None
+    if not isinstance(found, JWTRole):
+        msg = f"{place!r} is no JWTRole: name one as module:name."
+        raise ConfigurationError(msg)
+    return found
 
 
 def _show(statements: Sequence[str]) -> None:

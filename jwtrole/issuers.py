@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from jwtrole.compact import Compact
-    from jwtrole.keys import KeySet
+    from jwtrole.keys import Key, KeySet
 
 __all__ = ["Issuer"]
 
@@ -108,6 +108,15 @@ class Issuer:
     def ready(self) -> bool:
         """Say whether its keys may be used without looking for newer ones."""
         return self._keys.ready()
+
+    def current_keys(self) -> tuple[tuple[Key, ...], bool]:
+        """Return its keys, fetched where they are published, and whether ids matter.
+
+        Raises:
+            KeysUnavailable: The keys cannot be had.
+        """
+        kept = self._keys.current()
+        return kept.keys, kept.by_kid
 
     def check_signature(self, token: Compact) -> None:
         """Refuse a token that none of this issuer's keys has signed.

@@ -90,6 +90,14 @@ class RemoteKeys:
         """Say whether the keys at hand may be used without looking for newer ones."""
         return self._settled(self._kept)
 
+    def current(self) -> KeySet:
+        """Return the keys at hand, fetched anew where they are old.
+
+        Raises:
+            KeysUnavailable: There are none, or only ones whose lifetime is over.
+        """
+        return self._current().keys
+
     def find(self, kid: str | None, alg: str) -> tuple[Key, ...]:
         """Return the keys that a token with this header may be signed with.
 

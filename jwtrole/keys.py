@@ -88,6 +88,10 @@ class KeySet:
         """Say that there are no newer keys to look for."""
         return True
 
+    def current(self) -> KeySet:
+        """Return itself: there is nothing to fetch."""
+        return self
+
     def find(self, kid: str | None, alg: str) -> tuple[Key, ...]:
         """Return the keys with exactly this id, or all of ``alg`` without an id.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from jwtrole.begin import Statement
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["run_script"]
 
 
-def run_script(dsn: str, statements: Sequence[str]) -> list[str]:
+def run_script(dsn: str, statements: Sequence[str | Statement]) -> list[str]:
     """Run statements in one transaction and return the server's warnings.
 
     Args:
@@ -44,7 +45,11 @@ def run_script(dsn: str, statements: Sequence[str]) -> list[str]:
         with connection:
             connection.add_notice_handler(keep)
             for statement in statements:
-                connection.execute(statement.encode())
+                if isinstance(statement, Statement):
+                    text = statement.with_percent()
+                    connection.execute(text.encode(), statement.parameters)
+                else:
+                    connection.execute(statement.encode())
     except psycopg.Error as error:
         reason = _said(error.diag) or type(error).__name__
         msg = f"Nothing was applied, the server said: {reason}"

@@ -18,6 +18,7 @@ from tests import postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 TAG = uuid.uuid4().hex[:8]
 OWNER, LOGIN, TEST = f"cli_owner_{TAG}", f"cli_login_{TAG}", f"cli_test_{TAG}"
@@ -302,3 +303,60 @@ def test_the_process_s_own_words_are_the_default(
 
     assert ended.value.code == 0
     assert "DROP SCHEMA jwtrole" in capsys.readouterr().out
+
+
+CONFIGURATION = """
+from jwtrole import Issuer, JWTRole
+
+auth = JWTRole(
+    [Issuer("https://id.test/", audience="a", secret="s" * 32, algorithms=["HS256"])],
+    roles=["member"],
+    trust="database",
+)
+nothing = None
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stand in a directory with a configuration in a module."""
+    (tmp_path / "cli_configured.py").write_text(CONFIGURATION)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    sys.modules.pop("cli_configured", None)
+
+
+@pytest.mark.parametrize("place", ["cli_configured", "cli_configured:auth"])
+def test_issuers_are_synced(
+    empty: psycopg.Connection, configured: None, place: str
+) -> None:
+    """What a configuration trusts is pushed, and told twice nothing changes."""
+    for statement in install.latest("database").up():
+        empty.execute(statement.encode())
+    dsn = empty.info.dsn
+    kept = "SELECT name, generation FROM jwtrole.issuer"
+
+    assert main(["issuers", "sync", place, "--dsn", dsn]) == 0
+    before = empty.execute(kept).fetchall()
+    assert main(["issuers", "sync", place, "--dsn", dsn]) == 0
+
+    assert [name for name, _ in before] == ["https://id.test/"]
+    assert empty.execute(kept).fetchall() == before
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("cli_configured:nothing", "is no JWTRole"),
+        ("cli_configured:missing", "is no JWTRole"),
+        ("no_such_module:auth", "cannot be imported"),
+        (":auth", "cannot be imported"),
+    ],
+)
+def test_what_is_no_configuration_is_named(
+    configured: None, capsys: pytest.CaptureFixture[str], place: str, reason: str
+) -> None:
+    """A configuration that is not there ends the command with a message."""
+    assert main(["issuers", "sync", place, "--dsn", "host=/nowhere"]) == 1
+    assert reason in capsys.readouterr().err
