@@ -11,10 +11,14 @@ import enum
 import re
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from jwtrole.context import UNSET, Unset
 from jwtrole.errors import IdentityChanged, NoIdentity, TokenExpired
 from jwtrole.identity import Identity
+
+if TYPE_CHECKING:
+    from jwtrole.tickets import Tickets
 
 __all__ = [
     "Nobody",
@@ -25,6 +29,8 @@ __all__ = [
     "sentinel",
     "wanted",
 ]
+
+Kind = Literal["plain", "login", "resume", "anonymous"]
 
 # A sentinel fits into application_name (NAMEDATALEN - 1 bytes).
 _SENTINEL_BYTES = 63
@@ -61,10 +67,15 @@ class Statement:
     Args:
         sql: The text, its parameters ``$1``, ``$2``, ... each used once, in order.
         parameters: Their values.
+        kind: ``"plain"``, or what is asked of a database that verifies tokens itself.
+            ``"login"`` answers with a row whose last columns are ticket and expiry
+            (seconds since the epoch); ``"resume"`` may be refused and repeated with a
+            login; ``"anonymous"`` is for who has no token.
     """
 
     sql: str
     parameters: tuple[str, ...] = ()
+    kind: Kind = "plain"
 
     def with_percent(self) -> str:
         """Return the text for drivers whose placeholder is ``%s``."""
@@ -73,6 +84,24 @@ class Statement:
     def __repr__(self) -> str:
         return f"<Statement {self.sql!r}>"
 
+
+# A role may be left over, session-wide, from SQL that was injected: nobody first, so
+# that the login's own right to call the next function is what counts.
+_NONE = Statement("SELECT pg_catalog.set_config('role', 'none', true)")
+
+_LOGIN = (
+    "SELECT pg_catalog.set_config('application_name', $1, true),"
+    " pg_catalog.set_config('role', l.role, true), l.ticket,"
+    " extract(epoch FROM l.expires)::float8 FROM jwtrole.login($2) AS l"
+)
+_RESUME = (
+    "SELECT pg_catalog.set_config('application_name', $1, true),"
+    " pg_catalog.set_config('role', jwtrole.resume($2), true)"
+)
+_ANONYMOUS = (
+    "SELECT pg_catalog.set_config('application_name', $1, true),"
+    " pg_catalog.set_config('role', jwtrole.anonymous(), true)"
+)
 
 _PUT_ON = (
     "SELECT pg_catalog.set_config('jwtrole.role',"
@@ -103,10 +132,36 @@ def sentinel(who: Identity | Nobody, app_name: str) -> str:
     return ascii_head[: _SENTINEL_BYTES - len(tail)] + tail
 
 
-def preamble(who: Identity | Nobody, app_name: str) -> tuple[Statement, ...]:
-    """Return the statements that put an identity on, for this transaction alone."""
+def preamble(
+    who: Identity | Nobody, app_name: str, tickets: Tickets | None = None
+) -> tuple[Statement, ...]:
+    """Return the statements that put an identity on, for this transaction alone.
+
+    Args:
+        who: The identity, or who stands in for it in tests.
+        app_name: The application's name in the sentinel.
+        tickets: What the database has handed out, where it verifies tokens itself;
+            ``None`` where the application is trusted to.
+    """
+    if tickets is not None and isinstance(who, Identity):
+        return (_NONE, _asked(who, sentinel(who, app_name), tickets))
     claims = who.claims_json if isinstance(who, Identity) else ""
     return (Statement(_PUT_ON, (who.role, claims, sentinel(who, app_name))),)
+
+
+def _asked(who: Identity, name: str, tickets: Tickets) -> Statement:
+    if who.token is None:
+        if who.claims:
+            msg = (
+                "An identity without a token cannot act where the database verifies "
+                "tokens itself: act as what JWTRole.verify() returns."
+            )
+            raise NoIdentity(msg)
+        return Statement(_ANONYMOUS, (name,), "anonymous")
+    ticket = tickets.get(who)
+    if ticket is None:
+        return Statement(_LOGIN, (name, who.token), "login")
+    return Statement(_RESUME, (name, ticket), "resume")
 
 
 def wanted(
@@ -147,6 +202,7 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
     reported: str,
     app_name: str,
     may_change: bool = False,
+    tickets: Tickets | None = None,
 ) -> tuple[Statement, ...]:
     """Return the statements that must precede the user's, none where all is in force.
 
@@ -158,6 +214,7 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
         app_name: The application's name in the sentinel.
         may_change: Whether another identity may follow inside one transaction; for
             tests, where several requests share one.
+        tickets: What the database has handed out, where it verifies tokens itself.
 
     Raises:
         IdentityChanged: Another identity is in force in the open transaction.
@@ -168,11 +225,11 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
         return ()
     if worn is None or state is TransactionState.IDLE:
         _refuse_expired(want)
-        return preamble(want, app_name)
+        return preamble(want, app_name, tickets)
     if worn == want:
         # Undone by ROLLBACK TO, COMMIT AND CHAIN and the like: put on again.
         undone = reported != sentinel(want, app_name)
-        return preamble(want, app_name) if undone else ()
+        return preamble(want, app_name, tickets) if undone else ()
     if not may_change:
         msg = (
             f"The open transaction runs as {worn.role!r} and another identity, "
@@ -181,7 +238,7 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
         )
         raise IdentityChanged(msg, in_force=worn.role, wanted=want.role)
     _refuse_expired(want)
-    return (*_SETTLE, *preamble(want, app_name))
+    return (*_SETTLE, *preamble(want, app_name, tickets))
 
 
 def _refuse_expired(who: Identity | Nobody) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Issuer", "JWTRole"]
 
-_TRUST = ("application",)
+_TRUST = ("application", "database")
 
 
 class _Verified(NamedTuple):
@@ -70,7 +70,8 @@ class JWTRole:
         role_claim: Where the role stands: a claim's literal name, a path as a list, or
             a callable that takes the claims. In an array the first allowed role wins.
         anonymous: The role without a token, or ``None`` to refuse statements then.
-        trust: Who is trusted to say who is acting: ``"application"``.
+        trust: Who is trusted to say who is acting: ``"application"``, or
+            ``"database"``, which then verifies each token itself.
         app_name: What the application calls itself in PostgreSQL's activity view.
         cache_size: How many verified tokens are remembered; 0 for none.
         clock: Seconds since the epoch; for tests.
@@ -102,6 +103,12 @@ class JWTRole:
             raise ConfigurationError(msg)
         self._issuers = _by_name(issuers)
         self._role_map = RoleMap(roles, role_claim)
+        if trust == "database" and self._role_map.path is None:
+            msg = (
+                "role_claim is a callable, which the database cannot call: name the "
+                "claim or its path, or set trust='application'."
+            )
+            raise ConfigurationError(msg)
         self._anonymous = (
             None if anonymous is None else Identity(allowed_role(anonymous))
         )

@@ -8,28 +8,25 @@ such a listener has raised, for later statements on the same connection.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError
 
 from jwtrole.begin import TransactionState, decide, wanted
 from jwtrole.context import acting
 from jwtrole.drivers import probe
 from jwtrole.errors import ConfigurationError
+from jwtrole.tickets import Tickets
 from sqlalchemy_jwtrole.engines import Attachable, engines_of
+from sqlalchemy_jwtrole.preamble import driver_of, send
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import NoReturn
-
     from sqlalchemy import Connection
-    from sqlalchemy.engine.interfaces import DBAPICursor
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from jwtrole.begin import Nobody, Statement
+    from jwtrole.begin import Nobody
     from jwtrole.identity import Identity
     from jwtrole.tokens import JWTRole
 
@@ -45,10 +42,6 @@ _ENDING = re.compile(
     re.IGNORECASE,
 )
 
-# insufficient_privilege: the login role may not become this role;
-# invalid_parameter_value: there is no such role.
-_NO_ROLE = {"42501": "was not granted to the login role", "22023": "does not exist"}
-
 
 @dataclass(frozen=True)
 class Guard:
@@ -58,110 +51,60 @@ class Guard:
         auth: The configuration identities come from.
         outside: Who runs what stands outside any ``acting_as``; tests alone have one.
         may_change: Whether another identity may follow inside one transaction.
+        tickets: What the database has handed out, where it verifies tokens itself.
     """
 
     auth: JWTRole
     outside: Nobody | None = None
     may_change: bool = False
+    tickets: Tickets | None = field(default=None, compare=False)
+
+    def for_one_engine(self) -> Guard:
+        """Return the same with a memory for the tickets of one engine's database."""
+        if self.auth.trust != "database":
+            return self
+        return replace(self, tickets=Tickets())
 
     def before(self, conn: Connection, statement: str) -> None:
         """Put on who is acting, or raise before the statement is sent."""
         if _ENDING.fullmatch(statement):
             return
         _refuse_autocommit(conn)
-        driver = _driver(conn)
-        state = probe.state(driver)
+        driver = driver_of(conn)
+        opens = probe.state(driver) is TransactionState.IDLE
         want = wanted(acting(), anonymous=self.auth.anonymous, outside=self.outside)
+        # A refused ticket is answered with one login, where nothing is lost by it.
+        if not self._put_on(conn, want, again=opens):
+            self._put_on(conn, want, again=False)
+
+    def _put_on(
+        self, conn: Connection, want: Identity | Nobody, *, again: bool
+    ) -> bool:
+        driver = driver_of(conn)
+        state = probe.state(driver)
         statements = decide(
             state,
             want,
             worn=conn.info.get(_WORN),
-            reported=_reported(driver, state),
+            reported=probe.reported(driver) if state is TransactionState.OPEN else "",
             app_name=self.auth.app_name,
             may_change=self.may_change,
+            tickets=self.tickets,
         )
-        if statements:
-            self._put_on(conn, want, statements)
-
-    @staticmethod
-    def _put_on(
-        conn: Connection, want: Identity | Nobody, statements: Sequence[Statement]
-    ) -> None:
-        driver = _driver(conn)
+        if not statements:
+            return True
         # Inside a transaction whoever began it stays noted, also where this fails: a
         # ROLLBACK TO must not let another one take over.
         _forget_if_idle(conn.info, driver)
-        cursor = conn.connection.cursor()
-        try:
-            with probe.unprepared(driver):
-                for statement in statements:
-                    _execute(conn, cursor, statement)
-        except conn.dialect.loaded_dbapi.Error as error:
-            _refused(conn, want, statements, error)
-        except BaseException:
-            # Cancelled between sending and reading: nothing is known of the connection.
-            conn.invalidate()
-            raise
-        finally:
-            cursor.close()
-        if probe.state(driver) is TransactionState.IDLE:
-            msg = (
-                "The transaction was ended with SQL that SQLAlchemy does not know of "
-                "(COMMIT, ROLLBACK), so the identity lasts for nothing: roll back with "
-                "connection.rollback() or session.rollback() and begin anew."
-            )
-            raise ConfigurationError(msg)
-        conn.info[_WORN] = want
+        on = send(conn, want, statements, tickets=self.tickets, again=again)
+        if on:
+            conn.info[_WORN] = want
+        return on
 
 
 def _forget_if_idle(info: dict[Any, Any], driver: Any) -> None:
     if driver is None or probe.state(driver) is TransactionState.IDLE:
         info.pop(_WORN, None)
-
-
-def _driver(conn: Connection) -> Any:
-    # Not conn.connection.driver_connection: a detached connection has none there.
-    dbapi_connection: Any = conn.connection.dbapi_connection
-    return conn.dialect.get_driver_connection(dbapi_connection)
-
-
-def _reported(driver: Any, state: TransactionState) -> str:
-    return probe.reported(driver) if state is TransactionState.OPEN else ""
-
-
-def _execute(conn: Connection, cursor: DBAPICursor, statement: Statement) -> None:
-    # SQLAlchemy's own cursor: it sends the driver's BEGIN first and waits in the
-    # greenlet. Not Connection.execute: it would log the claims with echo=True, show
-    # them to other listeners, and make a server-side cursor of it when streaming.
-    numbered = conn.dialect.paramstyle == "numeric_dollar"
-    text = statement.sql if numbered else statement.with_percent()
-    cursor.execute(text, statement.parameters)
-
-
-def _refused(
-    conn: Connection,
-    want: Identity | Nobody,
-    statements: Sequence[Statement],
-    error: Any,
-) -> NoReturn:
-    if reason := _NO_ROLE.get(probe.sqlstate(error) or ""):
-        msg = (
-            f"The role {want.role!r} {reason}, so the statement was not sent: name it "
-            "among the roles, then run jwtrole bootstrap as somebody with CREATEROLE."
-        )
-        raise ConfigurationError(msg) from error
-    gone = conn.dialect.is_disconnect(error, conn.connection, None)
-    if gone:
-        conn.invalidate(error)
-    raise DBAPIError.instance(
-        "; ".join(statement.sql for statement in statements),
-        None,
-        error,
-        conn.dialect.loaded_dbapi.Error,
-        hide_parameters=True,
-        connection_invalidated=gone,
-        dialect=conn.dialect,
-    ) from error
 
 
 def _refuse_autocommit(conn: Connection) -> None:
@@ -213,10 +156,11 @@ def listen(target: object, guard: Guard) -> None:
             "engine for each."
         )
         raise ConfigurationError(msg)
+    guards = {engine: guard.for_one_engine() for engine in found}
     for engine in found:
         if engine not in _guards:
-            _guards[engine] = guard
-            _listen(engine, guard)
+            _guards[engine] = guards[engine]
+            _listen(engine, guards[engine])
 
 
 def _listen(engine: Engine, guard: Guard) -> None:
@@ -238,7 +182,7 @@ def _listen(engine: Engine, guard: Guard) -> None:
 
     def begin(conn: Connection) -> None:
         # Before other listeners open the transaction with statements of their own.
-        _forget_if_idle(conn.info, _driver(conn))
+        _forget_if_idle(conn.info, driver_of(conn))
 
     def checkin(_dbapi_connection: Any, record: ConnectionPoolEntry) -> None:
         # A transaction that the pool was told to leave open keeps its identity, lest

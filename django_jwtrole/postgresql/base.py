@@ -34,6 +34,7 @@ from jwtrole.drivers.psycopg import (
     fused,
     require_pipeline,
 )
+from jwtrole.tickets import Tickets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +54,9 @@ else:
     _Wrapper = object
 
 __all__ = ["DatabaseWrapper", "JWTRoleDatabaseMixin", "bare_login"]
+
+# By what names the database: host, port, name, or a service that stands for them.
+_tickets: dict[tuple[Any, ...], Tickets] = {}
 
 _bare: ContextVar[bool] = ContextVar("jwtrole_bare_login", default=False)
 
@@ -100,6 +104,16 @@ class JWTRoleDatabaseMixin(_Wrapper):
             acting(), anonymous=self.jwtrole_auth().anonymous, outside=outside
         )
 
+    def _tickets(self) -> Tickets | None:
+        if self.jwtrole_auth().trust != "database":
+            return None
+        given = self.settings_dict
+        service = given["OPTIONS"].get("service")
+        place = given["HOST"], given["PORT"], given["NAME"], service
+        # Connections come and go with requests and threads; what the database has
+        # handed out is the process's.
+        return _tickets.setdefault(place, Tickets())
+
     @contextlib.contextmanager
     def _unhooked(self) -> Iterator[None]:
         carrier = self._carrier
@@ -123,6 +137,7 @@ class JWTRoleDatabaseMixin(_Wrapper):
                 self._want,
                 self.jwtrole_auth().app_name,
                 may_change=nobody(self.settings_dict) is not None,
+                tickets=self._tickets(),
             )
             attach(connection, self._carrier)
         return connection

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from jwtrole.begin import Nobody, Statement
     from jwtrole.identity import Identity
+    from jwtrole.tickets import Tickets
 
     Connection = psycopg.Connection[Any]
 
@@ -41,6 +42,7 @@ class Carrier:
             the login itself.
         app_name: The application's name in the sentinel.
         may_change: Whether another identity may follow inside one transaction.
+        tickets: What the database has handed out, where it verifies tokens itself.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class Carrier:
         app_name: str,
         *,
         may_change: bool = False,
+        tickets: Tickets | None = None,
     ) -> None:
         self.want = want
         self.app_name = app_name
         self.may_change = may_change
+        self.tickets = tickets
         #: Whether statements pass untouched: while connecting, and for pool checks.
         self.suspended: bool = True
         #: Whether the next statement at idle opens a transaction.
@@ -99,6 +103,7 @@ class Carrier:
             reported=reported,
             app_name=self.app_name,
             may_change=self.may_change,
+            tickets=self.tickets,
         )
         if found:
             self.worn = want

@@ -15,7 +15,7 @@ from jwtrole.begin import TransactionState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["reported", "sqlstate", "state", "unprepared"]
+__all__ = ["interpolates", "reported", "sqlstate", "state", "unprepared"]
 
 # libpq's PGTransactionStatusType. An unknown state is a dead connection: taken for
 # idle, the next thing sent meets the driver's own error.
@@ -60,6 +60,18 @@ def sqlstate(error: BaseException) -> str | None:
     """Return the SQLSTATE a driver's exception carries, or ``None``."""
     found = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     return found if isinstance(found, str) else None
+
+
+def interpolates(cursor: Any) -> bool:
+    """Say whether a cursor writes parameters into the text of the query.
+
+    Every cursor of psycopg2 does, and psycopg's ``ClientCursor``; they alone can show
+    the text that comes of it.
+
+    Args:
+        cursor: A cursor of the driver's, or SQLAlchemy's adapter around one.
+    """
+    return hasattr(getattr(cursor, "_cursor", cursor), "mogrify")
 
 
 @contextmanager

@@ -11,28 +11,24 @@ https://www.psycopg.org/psycopg3/docs/advanced/pipeline.html
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import psycopg
-from psycopg import pq, sql
+from psycopg import sql
 
-from jwtrole.begin import Statement
 from jwtrole.drivers.carrier import (
     Carrier,
     carrier_of,
     detach,
     hang,
     require_pipeline,
-    status_of,
 )
-from jwtrole.errors import ConfigurationError
+from jwtrole.drivers.flight import Preamble
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from jwtrole.begin import Nobody
-    from jwtrole.identity import Identity
+    from collections.abc import Callable, Iterable, Iterator
 
     Connection = psycopg.Connection[Any]
 
@@ -49,14 +45,11 @@ __all__ = [
     "require_pipeline",
 ]
 
-_Status = pq.TransactionStatus
 _CONTROL = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*"
     r"(?:begin|start\s+transaction|commit|end|rollback|abort|release)\b",
     re.IGNORECASE | re.DOTALL,
 )
-# insufficient_privilege, invalid_parameter_value: what SET ROLE fails with.
-_ROLE_ERRORS = {"42501", "22023"}
 
 
 def attach(connection: Connection, carrier: Carrier) -> None:
@@ -64,18 +57,6 @@ def attach(connection: Connection, carrier: Carrier) -> None:
     connection.autocommit = True
     connection.server_cursor_factory = fused(connection.server_cursor_factory)
     hang(carrier, connection)
-
-
-def _begin(connection: Connection) -> Statement:
-    parts = ["BEGIN"]
-    if connection.isolation_level is not None:
-        level = psycopg.IsolationLevel(connection.isolation_level)
-        parts.append(f"ISOLATION LEVEL {level.name.replace('_', ' ')}")
-    if connection.read_only is not None:
-        parts.append("READ ONLY" if connection.read_only else "READ WRITE")
-    if connection.deferrable is not None:
-        parts.append("DEFERRABLE" if connection.deferrable else "NOT DEFERRABLE")
-    return Statement(" ".join(parts))
 
 
 def _text(query: object, connection: Connection) -> str | None:
@@ -91,71 +72,8 @@ def _several(text: str | None) -> bool:
     return text is None or ";" in text.rstrip("; \t\r\n")
 
 
-class _Preamble:
-    """Send BEGIN and the preamble, and tell its failures from the caller's."""
-
-    def __init__(
-        self, connection: Connection, carrier: Carrier, want: Identity | Nobody | None
-    ) -> None:
-        self._connection = connection
-        self._want = want
-        self._cursors: list[psycopg.Cursor[Any]] = []
-        self.statements = carrier.statements(connection, want)
-        self.idle = status_of(connection) == _Status.IDLE
-        self.opens = self.idle and carrier.explicit
-
-    @property
-    def needed(self) -> bool:
-        return self.opens or bool(self.statements)
-
-    def send(self) -> None:
-        begin = (_begin(self._connection),) if self.opens else ()
-        for statement in (*begin, *self.statements):
-            cursor = psycopg.Cursor(self._connection)
-            self._cursors.append(cursor)
-            # A prepared preamble would make each rollback() cost a round trip more.
-            cursor.execute(
-                statement.with_percent().encode(),
-                statement.parameters or None,
-                prepare=False,
-            )
-
-    @contextlib.contextmanager
-    def flight(self) -> Iterator[None]:
-        """Make everything in the block one flight, this first."""
-        if not self.needed:
-            yield
-            return
-        try:
-            with self._pipeline():
-                self.send()
-                yield
-        except psycopg.Error as error:
-            if error.sqlstate in _ROLE_ERRORS and self._failed():
-                raise self._refused(error) from error
-            raise
-
-    def go(self) -> None:
-        """Send it in a flight of its own."""
-        with self.flight():
-            pass
-
-    def _pipeline(self) -> contextlib.AbstractContextManager[Any]:
-        if self._connection.pgconn.pipeline_status == pq.PipelineStatus.ON:
-            return contextlib.nullcontext()
-        return self._connection.pipeline()
-
-    def _failed(self) -> bool:
-        return any(cursor.pgresult is None for cursor in self._cursors)
-
-    def _refused(self, error: psycopg.Error) -> ConfigurationError:
-        user = self._connection.info.user
-        role = None if self._want is None else self._want.role
-        return ConfigurationError(
-            f"PostgreSQL does not let {user!r} become the role {role!r} "
-            f"({error.sqlstate}): make the role and grant it, as `jwtrole bootstrap` "
-            "prints."
-        )
+def _nothing() -> None:
+    """Send the preamble alone."""
 
 
 class FusedCursorMixin(psycopg.Cursor[Any]):
@@ -178,8 +96,12 @@ class FusedCursorMixin(psycopg.Cursor[Any]):
                     # AND CHAIN, perhaps: no idle moment tells of the end.
                     carrier.worn = None
                 return self
-            with self._apart(carrier) if several else self._together(carrier):
-                super().execute(query, params, **options)
+            run = functools.partial(super().execute, query, params, **options)
+            if several:
+                with self._apart(carrier):
+                    run()
+            else:
+                self._together(carrier, run)
         return self
 
     def executemany(
@@ -190,8 +112,10 @@ class FusedCursorMixin(psycopg.Cursor[Any]):
         if carrier is None:
             super().executemany(query, params_seq, returning=returning)
             return
-        with self._held(carrier), self._together(carrier):
-            super().executemany(query, params_seq, returning=returning)
+        rows = list(params_seq)
+        run = functools.partial(super().executemany, query, rows, returning=returning)
+        with self._held(carrier):
+            self._together(carrier, run)
 
     @contextlib.contextmanager
     def copy(self, *args: Any, **options: Any) -> Iterator[psycopg.Copy]:
@@ -223,20 +147,15 @@ class FusedCursorMixin(psycopg.Cursor[Any]):
             finally:
                 carrier.forget(self.connection)
 
-    @contextlib.contextmanager
-    def _together(self, carrier: Carrier) -> Iterator[None]:
-        preamble = _Preamble(self.connection, carrier, carrier.want())
-        with preamble.flight():
-            yield
+    def _together(self, carrier: Carrier, run: Callable[[], object]) -> None:
+        if not Preamble(self.connection, carrier).fly(run):
+            # Nothing ran: what follows a failure in a pipeline is left out.
+            Preamble(self.connection, carrier, again=False).fly(run)
 
     @contextlib.contextmanager
     def _apart(self, carrier: Carrier) -> Iterator[None]:
-        preamble = _Preamble(self.connection, carrier, carrier.want())
-        # In autocommit the identity needs a transaction that outlives one flight.
-        alone = preamble.idle and not preamble.opens and preamble.needed
-        preamble.opens = preamble.opens or alone
+        alone = self._opened(carrier)
         try:
-            preamble.go()
             yield
         except BaseException:
             if alone:
@@ -244,6 +163,20 @@ class FusedCursorMixin(psycopg.Cursor[Any]):
             raise
         if alone:
             self.connection.commit()
+
+    def _opened(self, carrier: Carrier, *, again: bool = True) -> bool:
+        """Send the preamble by itself; say whether a transaction must be ended."""
+        preamble = Preamble(self.connection, carrier, again=again)
+        # In autocommit the identity needs a transaction that outlives one flight.
+        alone = preamble.idle and not preamble.opens and preamble.needed
+        preamble.opens = preamble.opens or alone
+        try:
+            on = preamble.fly(_nothing)
+        except BaseException:
+            if alone:
+                self.connection.rollback()
+            raise
+        return alone if on else self._opened(carrier, again=False)
 
 
 class FusedServerCursorMixin(FusedCursorMixin):

@@ -10,7 +10,7 @@ import pytest
 
 from jwtrole import Identity, JWTRole
 from jwtrole.testing import ThrowawayIssuer
-from tests import postgres
+from tests import postgres, trusting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SQLALCHEMY = "tests.behaviour.sqlalchemy_adapter"
 _DJANGO = "tests.behaviour.django_adapter"
 
 # The four adapters, SQLAlchemy's with each driver they have.
-ADAPTERS = {
+APPLICATION = {
     "sqlalchemy-psycopg": (_SQLALCHEMY, "SQLAlchemyAdapter", "psycopg"),
     "sqlalchemy-psycopg2": (_SQLALCHEMY, "SQLAlchemyAdapter", "psycopg2"),
     "sqlalchemy-async-psycopg": (_SQLALCHEMY, "SQLAlchemyAsyncAdapter", "psycopg"),
@@ -29,6 +29,9 @@ ADAPTERS = {
     "django": (_DJANGO, "DjangoAdapter", None),
     "django-async": (_DJANGO, "DjangoAsyncAdapter", None),
 }
+# The same where the database verifies the tokens.
+DATABASE = {f"{name}-database": found for name, found in APPLICATION.items()}
+ADAPTERS = APPLICATION | DATABASE
 
 
 class People(NamedTuple):
@@ -45,20 +48,19 @@ def issuer() -> ThrowawayIssuer:
     return ThrowawayIssuer()
 
 
-@pytest.fixture(scope="session")
-def auth(issuer: ThrowawayIssuer) -> JWTRole:
-    """Return a configuration with an anonymous role."""
+def _auth(issuer: ThrowawayIssuer, which: str, anonymous: str | None) -> JWTRole:
     return JWTRole(
         issuers=[issuer.issuer],
         roles=list(postgres.ROLES),
-        anonymous=postgres.ANONYMOUS,
+        anonymous=anonymous,
+        trust="database" if which in DATABASE else "application",
     )
 
 
 @pytest.fixture(scope="session")
-def strict(issuer: ThrowawayIssuer) -> JWTRole:
-    """Return a configuration without an anonymous role."""
-    return JWTRole(issuers=[issuer.issuer], roles=list(postgres.ROLES))
+def auth(issuer: ThrowawayIssuer) -> JWTRole:
+    """Return what verifies everybody's tokens."""
+    return _auth(issuer, "", postgres.ANONYMOUS)
 
 
 @pytest.fixture(scope="session")
@@ -86,14 +88,22 @@ def people(
 
 
 def _open(
-    server: postgres.Server, worker: str, which: str, auth: JWTRole
+    server: postgres.Server,
+    worker: str,
+    which: str,
+    issuer: ThrowawayIssuer,
+    anonymous: str | None,
 ) -> Iterator[Adapter]:
+    auth = _auth(issuer, which, anonymous)
     module, name, driver = ADAPTERS[which]
     database = f"behaviour_{worker}_{uuid.uuid4().hex[:8]}"
     server.create_database(database, schema=False)
     kind = getattr(importlib.import_module(module), name)
     extra = (driver,) if driver else ()
     adapter = kind(server, database, auth, *extra)
+    if which in DATABASE:
+        trusting.upgrade(server, database)
+        trusting.trust(server, database, issuer, anonymous=anonymous)
     try:
         yield adapter
     finally:
@@ -103,10 +113,13 @@ def _open(
 
 @pytest.fixture(scope="session", params=sorted(ADAPTERS))
 def adapter(
-    request: pytest.FixtureRequest, server: postgres.Server, worker: str, auth: JWTRole
+    request: pytest.FixtureRequest,
+    server: postgres.Server,
+    worker: str,
+    issuer: ThrowawayIssuer,
 ) -> Iterator[Adapter]:
     """Return one adapter after the other, with an anonymous role configured."""
-    yield from _open(server, worker, request.param, auth)
+    yield from _open(server, worker, request.param, issuer, postgres.ANONYMOUS)
 
 
 @pytest.fixture(scope="session", params=sorted(ADAPTERS))
@@ -114,10 +127,10 @@ def strict_adapter(
     request: pytest.FixtureRequest,
     server: postgres.Server,
     worker: str,
-    strict: JWTRole,
+    issuer: ThrowawayIssuer,
 ) -> Iterator[Adapter]:
     """Return one adapter after the other, without an anonymous role."""
-    yield from _open(server, worker, request.param, strict)
+    yield from _open(server, worker, request.param, issuer, None)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from jwtrole.begin import (
 from jwtrole.context import UNSET
 from jwtrole.errors import IdentityChanged, NoIdentity, TokenExpired
 from jwtrole.identity import Identity
+from jwtrole.tickets import Tickets
 from tests import postgres
 
 if TYPE_CHECKING:
@@ -216,6 +217,91 @@ def test_nobody_acting_and_no_anonymous_role_is_refused() -> None:
     """Without any identity to run as the statement is not sent."""
     with pytest.raises(NoIdentity, match="was not sent: run it inside acting_as"):
         wanted(UNSET, anonymous=None)
+
+
+TOKEN = "a.token.here"
+HELD = Identity("member", {"sub": "ann"}, expires=time.time() + 600, token=TOKEN)
+
+
+def asked(who: Identity | Nobody, tickets: Tickets) -> list[Statement]:
+    """Return the preamble where the database verifies tokens itself."""
+    return list(preamble(who, APP, tickets))
+
+
+def test_a_database_that_verifies_is_given_the_token_first() -> None:
+    """Without a ticket the login is asked for, with the token bound to it."""
+    none, login = asked(HELD, Tickets())
+
+    assert none == Statement("SELECT pg_catalog.set_config('role', 'none', true)")
+    assert (login.kind, login.parameters) == ("login", (sentinel(HELD, APP), TOKEN))
+    assert "jwtrole.login($2)" in login.sql
+
+
+def test_a_database_that_verifies_is_given_the_ticket_later() -> None:
+    """With a ticket the token stays at home, until the ticket is forgotten."""
+    tickets = Tickets()
+    tickets.keep(HELD, "the ticket", time.time() + 600)
+
+    none, resume = asked(HELD, tickets)
+
+    assert none.kind == "plain"
+    assert resume.kind == "resume"
+    assert resume.parameters == (sentinel(HELD, APP), "the ticket")
+    assert "jwtrole.resume($2)" in resume.sql
+    tickets.forget(HELD)
+    assert asked(HELD, tickets)[-1].kind == "login"
+
+
+def test_a_database_that_verifies_gives_the_anonymous_role() -> None:
+    """Who has no token is whom the database lets be anonymous."""
+    none, anonymous = asked(Identity("anon"), Tickets())
+
+    assert none.kind == "plain"
+    assert anonymous.kind == "anonymous"
+    assert anonymous.parameters == (sentinel(Identity("anon"), APP),)
+    assert "jwtrole.anonymous()" in anonymous.sql
+
+
+def test_claims_without_a_token_are_refused_where_the_database_verifies() -> None:
+    """An identity made by hand is refused without a word of its claims."""
+    with pytest.raises(NoIdentity, match="without a token cannot act") as caught:
+        asked(Identity("member", {"sub": "the subject"}), Tickets())
+
+    assert "the subject" not in str(caught.value)
+
+
+def test_nobody_needs_no_token_where_the_database_verifies() -> None:
+    """Outside requests tests run as their role in either mode."""
+    who = Nobody("app_owner")
+
+    assert preamble(who, APP, Tickets()) == preamble(who, APP)
+
+
+@pytest.mark.parametrize(
+    ("state", "worn", "count"), [(IDLE, None, 2), (OPEN, HELD, 2), (OPEN, OTHER, 5)]
+)
+def test_what_is_decided_asks_the_database_that_verifies(
+    state: TransactionState, worn: Identity | None, count: int
+) -> None:
+    """At the beginning, after an undoing and after a change the token is sent."""
+    facts: dict[str, Any] = {"worn": worn, "reported": "psql", "app_name": APP}
+
+    found = decide(state, HELD, may_change=True, tickets=Tickets(), **facts)
+
+    assert len(found) == count
+    assert found[-1].kind == "login"
+
+
+def test_no_statement_shows_what_it_carries() -> None:
+    """Neither token nor ticket is in the text or the repr of a statement."""
+    tickets = Tickets()
+    first = asked(HELD, tickets)
+    tickets.keep(HELD, "the ticket", time.time() + 600)
+
+    for statement in (*first, *asked(HELD, tickets)):
+        shown = f"{statement.sql} {statement!r} {statement.with_percent()}"
+        assert TOKEN not in shown
+        assert "the ticket" not in shown
 
 
 @pytest.mark.parametrize(

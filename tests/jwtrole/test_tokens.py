@@ -300,7 +300,7 @@ def test_the_anonymous_role_is_an_ordinary_one(anonymous: Any) -> None:
         make_auth(anonymous=anonymous)
 
 
-@pytest.mark.parametrize("trust", ["database", "", None])
+@pytest.mark.parametrize("trust", ["owner", "", None])
 def test_an_unknown_trust_is_refused(trust: Any) -> None:
     """The error names the allowed values."""
     with pytest.raises(ConfigurationError, match="one of application"):

@@ -69,6 +69,11 @@ def bob(auth: JWTRole, issuer: ThrowawayIssuer) -> Identity:
 @pytest.fixture(scope="session")
 def notes(server: postgres.Server, database: str) -> None:
     """Make a protected table without any help of the package under test."""
+    make_notes(server, database)
+
+
+def make_notes(server: postgres.Server, database: str) -> None:
+    """Make the protected table in a database."""
     tenant = f"tenant_id = {policy.claim_expression('tenant_id', 'uuid')}"
     default = policy.claim_default("tenant_id", "uuid")
     create = (

@@ -1,0 +1,107 @@
+"""Databases that verify tokens themselves, and an owner who changes what they trust."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jwtrole import install
+from tests import postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psycopg
+
+    from jwtrole.testing import ThrowawayIssuer
+
+
+def run(server: postgres.Server, database: str, statement: str, *given: Any) -> None:
+    """Run a statement as the owner."""
+    with server.connect(postgres.OWNER, database) as owner:
+        owner.execute(statement.encode(), given or None)
+
+
+def upgrade(server: postgres.Server, database: str) -> None:
+    """Change a database, policies and all, to one that verifies tokens itself."""
+    release = install.latest("database")
+    statements = (
+        *install.change(1, release.version),
+        *release.grants(postgres.LOGIN),
+    )
+    with server.connect(postgres.OWNER, database) as owner, owner.transaction():
+        for statement in statements:
+            owner.execute(statement.encode())
+
+
+def trust(
+    server: postgres.Server,
+    database: str,
+    issuer: ThrowawayIssuer,
+    *,
+    anonymous: str | None = None,
+) -> None:
+    """Have a database trust an issuer with every role of the project."""
+    name = issuer.name
+    run(server, database, "SELECT jwtrole.trust(%s, %s)", name, [issuer.audience])
+    for key in issuer.jwks["keys"]:
+        given = json.dumps(key)
+        run(server, database, "SELECT jwtrole.add_key(%s, %s)", name, given)
+    for role in postgres.ROLES:
+        run(server, database, "SELECT jwtrole.map_role(%s, %s, %s)", name, role, role)
+    run(server, database, "SELECT jwtrole.set_anonymous(%s)", anonymous)
+
+
+def end_tickets(
+    server: postgres.Server, database: str, issuer: ThrowawayIssuer
+) -> None:
+    """End every ticket of an issuer and trust it as before."""
+    run(server, database, "SELECT jwtrole._changed(%s)", issuer.name)
+
+
+@contextmanager
+def no_logins(server: postgres.Server, database: str) -> Iterator[None]:
+    """Take the right to log in away for the length of a block."""
+    entry = "EXECUTE ON FUNCTION jwtrole.login(text)"
+    run(server, database, f"REVOKE {entry} FROM {postgres.LOGIN}")
+    try:
+        yield
+    finally:
+        run(server, database, f"GRANT {entry} TO {postgres.LOGIN}")
+
+
+def activity(neighbour: psycopg.Connection, pid: int) -> str:
+    """Return what one session reads of another's query."""
+    row = neighbour.execute(
+        "SELECT query FROM pg_catalog.pg_stat_activity WHERE pid = %s", (pid,)
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def waiting(neighbour: psycopg.Connection) -> str:
+    """Return the query of the session that waits for a lock."""
+    for _ in range(500):
+        row = neighbour.execute(
+            "SELECT query FROM pg_catalog.pg_stat_activity"
+            " WHERE wait_event_type = 'Lock' AND usename = current_user"
+            " AND datname = current_database()"
+        ).fetchone()
+        if row is not None:
+            return str(row[0])
+        time.sleep(0.01)
+    message = "nobody waited for a lock"
+    raise AssertionError(message)
+
+
+def everything_said(error: BaseException) -> str:
+    """Return all that an error and those behind it say, arguments included."""
+    said, seen = [], [error]
+    while seen:
+        one = seen.pop()
+        said.append(f"{one} {one!r} {one.args!r} {getattr(one, '__notes__', '')}")
+        said.append(repr({k: v for k, v in vars(one).items() if k != "orig"}))
+        seen += [e for e in (one.__cause__, one.__context__) if e is not None]
+    return "\n".join(said)
