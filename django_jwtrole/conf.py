@@ -28,6 +28,7 @@ _KEYS = (
     "OWNER",
     "ROLES",
     "ROLE_CLAIM",
+    "TRUST",
 )
 
 _ISSUER_KEYS = (
@@ -145,6 +146,7 @@ def auth() -> JWTRole:
         role_claim=given.get("ROLE_CLAIM", "role"),
         anonymous=checked.anonymous,
         app_name=given.get("APP_NAME", "jwtrole"),
+        trust=given.get("TRUST", "application"),
     )
 
 

@@ -10,18 +10,26 @@ from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
-from django_jwtrole.conf import conf, protected_aliases
+from django_jwtrole.conf import auth, conf, protected_aliases
 from jwtrole.errors import ConfigurationError
-from jwtrole.install import OWNER_ROLE, installed_version_sql, release
+from jwtrole.install import (
+    OWNER_ROLE,
+    change,
+    installed_version_sql,
+    latest,
+    release,
+)
 from jwtrole.roles import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
 
-__all__ = ["InstallJWTRole", "install_first", "logins"]
+    from jwtrole.install import Release
+
+__all__ = ["ChangeJWTRole", "InstallJWTRole", "install_first", "logins"]
 
 #: The label of this application.
 LABEL = "django_jwtrole"
@@ -42,21 +50,24 @@ def logins() -> dict[str, str]:
 class InstallJWTRole(Operation):
     """Install the schema ``jwtrole`` and let the login see the list of migrations.
 
-    Nothing happens on databases other than PostgreSQL.
+    Nothing happens on databases other than PostgreSQL. Backwards it removes whichever
+    version is there.
 
     Args:
-        version: The version of the schema.
+        version: The version of the schema; the newest for ``JWTROLE["TRUST"]`` where
+            it is left out.
     """
 
     reversible = True
     reduces_to_sql = True
 
-    def __init__(self, version: int = 1) -> None:
+    def __init__(self, version: int | None = None) -> None:
         self.version = version
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
         """Return what a migration writes."""
-        return type(self).__name__, [], {"version": self.version}
+        given = {} if self.version is None else {"version": self.version}
+        return type(self).__name__, [], given
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Change no model."""
@@ -72,10 +83,12 @@ class InstallJWTRole(Operation):
         if schema_editor.connection.vendor != "postgresql":
             return
         _refuse_missing_roles(schema_editor)
-        for statement in release(self.version).up():
-            schema_editor.execute(statement, params=None)
+        given = self.version
+        wanted = latest(auth().trust) if given is None else release(given)
+        _run(schema_editor, wanted.up())
         for grant in _grants():
-            schema_editor.execute(*grant.grant(), params=None)
+            _run(schema_editor, grant.grant())
+        _let_in(schema_editor, wanted)
 
     def database_backwards(
         self,
@@ -88,18 +101,92 @@ class InstallJWTRole(Operation):
         if schema_editor.connection.vendor != "postgresql":
             return
         for grant in _grants():
-            schema_editor.execute(*grant.revoke(), params=None)
-        for statement in release(self.version).down():
-            schema_editor.execute(statement, params=None)
+            _run(schema_editor, grant.revoke())
+        with schema_editor.connection.cursor() as cursor:
+            cursor.execute("SELECT jwtrole.version()")
+            (installed,) = cursor.fetchone()
+        _run(schema_editor, release(installed).down())
 
     def describe(self) -> str:
         """Return one line about it."""
-        return f"Install version {self.version} of the schema jwtrole"
+        return "Install the schema jwtrole"
 
     @property
     def migration_name_fragment(self) -> str:
         """Return a part for the name of a migration."""
-        return f"jwtrole_{self.version}"
+        return "install_jwtrole"
+
+
+class ChangeJWTRole(Operation):
+    """Turn one version of the schema ``jwtrole`` into another, policies in place.
+
+    To have the database verify tokens, change 1 to 2 and set ``JWTROLE["TRUST"]`` to
+    ``"database"``. Nothing happens on databases other than PostgreSQL.
+
+    Args:
+        installed: The version that is there.
+        wanted: The version that is to be there.
+    """
+
+    reversible = True
+    reduces_to_sql = True
+
+    def __init__(self, installed: int, wanted: int) -> None:
+        self.installed = installed
+        self.wanted = wanted
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Return what a migration writes."""
+        given = {"installed": self.installed, "wanted": self.wanted}
+        return type(self).__name__, [], given
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Change no model."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: Editor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Change the schema."""
+        _change(schema_editor, self.installed, self.wanted)
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: Editor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Change it back."""
+        _change(schema_editor, self.wanted, self.installed)
+
+    def describe(self) -> str:
+        """Return one line about it."""
+        return f"Change the schema jwtrole from {self.installed} to {self.wanted}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        """Return a part for the name of a migration."""
+        return f"jwtrole_{self.wanted}"
+
+
+def _run(schema_editor: Editor, statements: Iterable[str]) -> None:
+    for statement in statements:
+        schema_editor.execute(statement, params=None)
+
+
+def _change(schema_editor: Editor, installed: int, wanted: int) -> None:
+    if schema_editor.connection.vendor == "postgresql":
+        _run(schema_editor, change(installed, wanted))
+        _let_in(schema_editor, release(wanted))
+
+
+def _let_in(schema_editor: Editor, installed: Release) -> None:
+    for role in dict.fromkeys(logins().values()):
+        _run(schema_editor, installed.grants(role))
 
 
 def _grants() -> Iterator[Grant]:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class Migration(migrations.Migration):
-    """Install version 1."""
+    """Install the newest version for ``JWTROLE["TRUST"]``."""
 
     initial: ClassVar[bool | None] = True
     dependencies: ClassVar[Sequence[tuple[str, str]]] = ()
-    operations: ClassVar[Sequence[Operation]] = (InstallJWTRole(version=1),)
+    operations: ClassVar[Sequence[Operation]] = (InstallJWTRole(),)
