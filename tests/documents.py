@@ -169,14 +169,21 @@ class Reader:
             return
         # Line numbers of a traceback are those of the document.
         code = compile("\n" * line + text, path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        before = os.environ.copy()
+        before, known = os.environ.copy(), set(sys.modules)
         os.environ.update(self.environment)
+        # What the document has written can be imported, as where it is read.
+        sys.path.insert(0, str(self.directory))
         try:
             if code.co_flags & inspect.CO_COROUTINE:
                 asyncio.run(eval(code, self.names))
             else:
                 exec(code, self.names)
         finally:
+            sys.path.remove(str(self.directory))
+            for name in set(sys.modules) - known:
+                file = getattr(sys.modules[name], "__file__", None) or ""
+                if Path(file).is_relative_to(self.directory):
+                    del sys.modules[name]
             os.environ.clear()
             os.environ.update(before)
 

@@ -99,6 +99,7 @@ def reader(
             "https://id.example.com/": identity_provider.name,
             "@/billing": f"@/{database}",
             '"NAME": "billing"': f'"NAME": "{database}"',
+            '"dbname=billing ': f'"dbname={database} ',
         },
         {"PGHOST": host, "PGPORT": str(port)},
     )

@@ -201,9 +201,38 @@ def _token(**claims: Any) -> str:
     return jwt.encode({**payload, **claims}, trusted["secret"], algorithm="HS256")
 
 
+@pytest.fixture
+def sealed(server: postgres.Server) -> Iterator[Project]:
+    """Return the project on an empty database that is to verify tokens itself."""
+    name = f"sealed_{uuid.uuid4().hex[:8]}"
+    server.create_database(name, schema=False)
+    yield Project(server, name, "database")
+    server.drop_database(name)
+
+
 def test_runserver_serves_each_tenant_its_rows(project: Project) -> None:
     """Over real HTTP a token decides which rows are seen, and a bad one is refused."""
     project.manage("migrate", "--verbosity", "0")
+    _serves(project)
+
+
+def test_runserver_serves_where_the_database_verifies(sealed: Project) -> None:
+    """Told whom to trust, the database lets each token read its tenant's rows."""
+    sealed.manage("migrate", "--verbosity", "0")
+    for _ in range(2):
+        assert "owner: issuers" in sealed.manage("jwtrole", "issuers", "sync")
+    _serves(sealed)
+
+
+def test_a_refused_sync_is_a_commands_error(project: Project) -> None:
+    """Where the database does not verify tokens there is nobody to tell."""
+    project.manage("migrate", "--verbosity", "0")
+    said = project.manage("jwtrole", "issuers", "sync", fails=True)
+    assert "CommandError" in said
+    assert "Traceback" not in said
+
+
+def _serves(project: Project) -> None:
     tenant = uuid.uuid4()
     with project.server.connect("postgres", project.database) as admin:
         for number, owner in (("mine", tenant), ("theirs", uuid.uuid4())):

@@ -14,7 +14,12 @@ from django.db.migrations.writer import MigrationWriter, OperationWriter
 from django.db.models import Q
 
 from django_jwtrole import Claim, Grant, Policy
-from django_jwtrole.operations import InstallJWTRole, install_first, logins
+from django_jwtrole.operations import (
+    ChangeJWTRole,
+    InstallJWTRole,
+    install_first,
+    logins,
+)
 from django_jwtrole.policy import RowSecurity
 from jwtrole.errors import ConfigurationError
 
@@ -228,6 +233,45 @@ def test_the_schema_is_installed_and_removed(empty: Any) -> None:
     assert (_version(empty), _readers(empty)) == (None, False)
 
 
+def test_the_mode_changes_and_changes_back(empty: Any) -> None:
+    """A migration turns one mode into the other, and lets the login ask for it."""
+    asks = "SELECT has_function_privilege(%s, 'jwtrole.login(text)', 'EXECUTE')"
+    install, change, state = InstallJWTRole(1), ChangeJWTRole(1, 2), ProjectState()
+    empty.execute("CREATE TABLE django_migrations (id int)")
+    install.database_forwards("django_jwtrole", empty, state, state)
+
+    change.state_forwards("billing", state)
+    change.database_forwards("billing", empty, state, state)
+    with empty.connection.cursor() as cursor:
+        cursor.execute("SELECT jwtrole.version()")
+        assert cursor.fetchone() == (2,)
+        cursor.execute(asks, [logins()["default"]])
+        assert cursor.fetchone() == (True,)
+
+    change.database_backwards("billing", empty, state, state)
+    with empty.connection.cursor() as cursor:
+        cursor.execute("SELECT jwtrole.version()")
+        assert cursor.fetchone() == (1,)
+    install.database_backwards("django_jwtrole", empty, state, state)
+    assert _version(empty) is None
+
+
+def test_the_database_mode_is_installed_and_removed(
+    empty: Any, settings: LazySettings
+) -> None:
+    """JWTROLE["TRUST"] decides which mode the first migration installs."""
+    settings.JWTROLE = {**settings.JWTROLE, "TRUST": "database"}
+    operation, state = InstallJWTRole(), ProjectState()
+    empty.execute("CREATE TABLE django_migrations (id int)")
+
+    operation.database_forwards("django_jwtrole", empty, state, state)
+    with empty.connection.cursor() as cursor:
+        cursor.execute("SELECT jwtrole.version()")
+        assert cursor.fetchone() == (2,)
+    operation.database_backwards("django_jwtrole", empty, state, state)
+    assert _version(empty) is None
+
+
 def test_missing_roles_are_named_before_anything_is_done(
     empty: Any, settings: LazySettings
 ) -> None:
@@ -252,6 +296,7 @@ def test_other_databases_are_left_alone() -> None:
     state = ProjectState()
     InstallJWTRole().database_forwards("django_jwtrole", editor, state, state)
     InstallJWTRole().database_backwards("django_jwtrole", editor, state, state)
+    ChangeJWTRole(1, 2).database_forwards("billing", editor, state, state)
 
     install_first(sqlite)
 
@@ -266,8 +311,13 @@ def test_the_operation_can_be_written() -> None:
 
     assert "version=1" in text
     assert "import django_jwtrole.operations" in imports
-    assert operation.describe() == "Install version 1 of the schema jwtrole"
-    assert operation.migration_name_fragment == "jwtrole_1"
+    assert operation.describe() == "Install the schema jwtrole"
+    assert operation.migration_name_fragment == "install_jwtrole"
+    assert "version" not in OperationWriter(InstallJWTRole()).serialize()[0]
+    change = ChangeJWTRole(1, 2)
+    assert "wanted=2" in OperationWriter(change).serialize()[0]
+    assert change.describe() == "Change the schema jwtrole from 1 to 2"
+    assert change.migration_name_fragment == "jwtrole_2"
 
 
 def test_projects_without_migrations_get_the_schema(

@@ -22,10 +22,12 @@ class Project:
     Args:
         server: Where the database is.
         database: Its name.
+        trust: Who verifies the tokens.
     """
 
     server: postgres.Server
     database: str
+    trust: str = "application"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -35,6 +37,7 @@ class Project:
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.django_project.settings",
             "DJANGO_DATABASE": self.database,
+            "DJANGO_TRUST": self.trust,
             "DJANGO_HOST": host,
             "DJANGO_PORT": str(port),
             "DJANGO_SUPERUSER_PASSWORD": "for tests",

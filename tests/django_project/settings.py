@@ -67,4 +67,5 @@ JWTROLE = {
     ],
     "ROLES": ["member", "manager"],
     "ANONYMOUS": "anon",
+    "TRUST": os.environ.get("DJANGO_TRUST", "application"),
 }

@@ -307,6 +307,24 @@ def test_an_unknown_trust_is_refused(trust: Any) -> None:
         make_auth(trust=trust)
 
 
+def test_the_database_calls_no_callable() -> None:
+    """A role read by a callable is for the application mode alone."""
+    with pytest.raises(ConfigurationError, match="callable"):
+        JWTRole(
+            [
+                Issuer(
+                    "https://id.test/",
+                    audience="a",
+                    secret="s" * 32,
+                    algorithms=["HS256"],
+                )
+            ],
+            roles=["member"],
+            role_claim=lambda claims: claims["role"],
+            trust="database",
+        )
+
+
 @pytest.mark.parametrize("name", ["", None, 7])
 def test_an_application_has_a_name(name: Any) -> None:
     """The name is a non-empty string."""

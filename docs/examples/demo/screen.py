@@ -122,8 +122,8 @@ def verdict(wrong: Sequence[str]) -> None:
     if not wrong:
         console.print(
             "[bold green]All of it was checked:[/] nobody saw, changed or added a row "
-            "of the other tenant.\nNot shown: injected SQL, which this release does "
-            "not withstand (docs/explanation/threat-model.md)."
+            "of the other tenant.\nNot shown: injected SQL, which needs the database "
+            "to verify tokens (docs/how-to/verify-in-the-database.md)."
         )
         return
     console.print("[bold red]Not as it should be:[/]")
