@@ -43,9 +43,11 @@ class Preamble:
         self._again = again
         self._want = carrier.want()
         self._sent: list[tuple[Statement, psycopg.Cursor[Any]]] = []
-        self.statements = carrier.statements(connection, self._want)
-        self.idle = status_of(connection) == _Status.IDLE
-        self.opens = self.idle and carrier.explicit
+        self.statements: tuple[Statement, ...] = carrier.statements(
+            connection, self._want
+        )
+        self.idle: bool = status_of(connection) == _Status.IDLE
+        self.opens: bool = self.idle and carrier.explicit
 
     @property
     def needed(self) -> bool:

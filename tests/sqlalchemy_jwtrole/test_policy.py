@@ -8,13 +8,13 @@ import math
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 
+from jwtrole import install
 from jwtrole.context import acting_as
 from jwtrole.errors import ConfigurationError
 from jwtrole.quoting import identifier
@@ -360,16 +360,14 @@ def test_a_missing_role_names_the_bootstrap(owner: sa.Engine) -> None:
 
 
 def test_a_missing_schema_owner_names_the_bootstrap(
-    owner: sa.Engine, server: postgres.Server
+    owner: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without ``jwtrole_owner`` the schema cannot be installed, and it is said why."""
-    with psycopg.connect(server.dsn, autocommit=True) as admin:
-        admin.execute("ALTER ROLE jwtrole_owner RENAME TO jwtrole_owner_away")
-        try:
-            with pytest.raises(ConfigurationError, match="'jwtrole_owner' do not"):
-                _two_tables().create_all(owner)
-        finally:
-            admin.execute("ALTER ROLE jwtrole_owner_away RENAME TO jwtrole_owner")
+    """Without the schema's owner it cannot be installed, and it is said why."""
+    # Taking the real one away would take it from every test of this server.
+    monkeypatch.setattr(install, "OWNER_ROLE", "jwtrole_owner_unmade")
+
+    with pytest.raises(ConfigurationError, match="'jwtrole_owner_unmade' do not"):
+        _two_tables().create_all(owner)
 
 
 def test_other_databases_get_tables_and_one_warning() -> None:
