@@ -13,6 +13,7 @@ from jwtrole.errors import ConfigurationError, JWTRoleError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jwtrole.begin import Statement
     from jwtrole.tokens import JWTRole
 
 __all__ = ["main"]
@@ -82,12 +83,10 @@ def _bootstrap(chosen: argparse.Namespace) -> int:
     if not chosen.dsn:
         msg = "--apply needs --dsn: say where, or leave both out to print."
         raise ConfigurationError(msg)
-    for warning in _script(chosen.dsn, statements):
-        print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
-    return 0
+    return _applied(chosen.dsn, statements)
 
 
-def _script(dsn: str, statements: Sequence[str]) -> list[str]:
+def _applied(dsn: str, statements: Sequence[str | Statement]) -> int:
     try:
         # Only applying needs a driver; printing works without one.
         from jwtrole.drivers.script import run_script  # noqa: PLC0415
@@ -97,7 +96,9 @@ def _script(dsn: str, statements: Sequence[str]) -> list[str]:
             'python -m pip install "jwtrole[psycopg]".'
         )
         raise ConfigurationError(msg) from None
-    return run_script(dsn, statements)
+    for warning in run_script(dsn, statements):
+        print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
+    return 0
 
 
 def _add_sql(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -166,13 +167,10 @@ def _add_issuers(
 
 
 def _sync(chosen: argparse.Namespace) -> int:
-    # Only this command needs tokens and a driver; the others print without them.
-    from jwtrole.drivers.script import run_script  # noqa: PLC0415
+    # Only this command reads keys; the others work without.
     from jwtrole.sync import statements  # noqa: PLC0415
 
-    for notice in run_script(chosen.dsn, statements(_named(chosen.auth))):
-        print(f"jwtrole: {notice}", file=sys.stderr)  # noqa: T201
-    return 0
+    return _applied(chosen.dsn, statements(_named(chosen.auth)))
 
 
 def _named(place: str) -> JWTRole:
