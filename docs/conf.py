@@ -72,8 +72,8 @@ python_use_unqualified_type_names = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        "ASGIApp", "Async", "Attachable", "Expression", "RoleCallable", "Sync", "T",
-        "TypeEngine", "WSGIApp", "sqlalchemy_jwtrole.expressions.Claim",
+        "ASGIApp", "Async", "Attachable", "Expression", "Key", "Q", "RoleCallable",
+        "Sync", "T", "TypeEngine", "WSGIApp", "sqlalchemy_jwtrole.expressions.Claim",
         "sqlalchemy_jwtrole.expressions.T",
     )
 ]  # fmt: skip
