@@ -47,27 +47,11 @@ def logins() -> dict[str, str]:
     }
 
 
-class InstallJWTRole(Operation):
-    """Install the schema ``jwtrole`` and let the login see the list of migrations.
-
-    Nothing happens on databases other than PostgreSQL. Backwards it removes whichever
-    version is there.
-
-    Args:
-        version: The version of the schema; the newest for ``JWTROLE["TRUST"]`` where
-            it is left out.
-    """
+class _SchemaOperation(Operation):
+    """Do something to the schema ``jwtrole`` on PostgreSQL, and to no model."""
 
     reversible = True
     reduces_to_sql = True
-
-    def __init__(self, version: int | None = None) -> None:
-        self.version = version
-
-    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        """Return what a migration writes."""
-        given = {} if self.version is None else {"version": self.version}
-        return type(self).__name__, [], given
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Change no model."""
@@ -79,16 +63,9 @@ class InstallJWTRole(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        """Install the schema."""
-        if schema_editor.connection.vendor != "postgresql":
-            return
-        _refuse_missing_roles(schema_editor)
-        given = self.version
-        wanted = latest(auth().trust) if given is None else release(given)
-        _run(schema_editor, wanted.up())
-        for grant in _grants():
-            _run(schema_editor, grant.grant())
-        _let_in(schema_editor, wanted)
+        """Do it."""
+        if schema_editor.connection.vendor == "postgresql":
+            self._forwards(schema_editor)
 
     def database_backwards(
         self,
@@ -97,9 +74,45 @@ class InstallJWTRole(Operation):
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
-        """Remove the schema; an error while a policy or default still needs it."""
-        if schema_editor.connection.vendor != "postgresql":
-            return
+        """Undo it."""
+        if schema_editor.connection.vendor == "postgresql":
+            self._backwards(schema_editor)
+
+    def _forwards(self, schema_editor: Editor) -> None: ...
+
+    def _backwards(self, schema_editor: Editor) -> None: ...
+
+
+class InstallJWTRole(_SchemaOperation):
+    """Install the schema ``jwtrole`` and let the login see the list of migrations.
+
+    Nothing happens on databases other than PostgreSQL. Backwards it removes whichever
+    version is there.
+
+    Args:
+        version: The version of the schema; the newest for ``JWTROLE["TRUST"]`` where
+            it is left out.
+    """
+
+    def __init__(self, version: int | None = None) -> None:
+        self.version = version
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Return what a migration writes."""
+        given = {} if self.version is None else {"version": self.version}
+        return type(self).__name__, [], given
+
+    def _forwards(self, schema_editor: Editor) -> None:
+        _refuse_missing_roles(schema_editor)
+        given = self.version
+        wanted = latest(auth().trust) if given is None else release(given)
+        _run(schema_editor, wanted.up())
+        for grant in _grants():
+            _run(schema_editor, grant.grant())
+        _let_in(schema_editor, wanted)
+
+    def _backwards(self, schema_editor: Editor) -> None:
+        # An error while a policy or a default still needs the schema.
         for grant in _grants():
             _run(schema_editor, grant.revoke())
         with schema_editor.connection.cursor() as cursor:
@@ -117,7 +130,7 @@ class InstallJWTRole(Operation):
         return "install_jwtrole"
 
 
-class ChangeJWTRole(Operation):
+class ChangeJWTRole(_SchemaOperation):
     """Turn one version of the schema ``jwtrole`` into another, policies in place.
 
     To have the database verify tokens, change 1 to 2 and set ``JWTROLE["TRUST"]`` to
@@ -128,9 +141,6 @@ class ChangeJWTRole(Operation):
         wanted: The version that is to be there.
     """
 
-    reversible = True
-    reduces_to_sql = True
-
     def __init__(self, installed: int, wanted: int) -> None:
         self.installed = installed
         self.wanted = wanted
@@ -140,27 +150,10 @@ class ChangeJWTRole(Operation):
         given = {"installed": self.installed, "wanted": self.wanted}
         return type(self).__name__, [], given
 
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Change no model."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: Editor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Change the schema."""
+    def _forwards(self, schema_editor: Editor) -> None:
         _change(schema_editor, self.installed, self.wanted)
 
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: Editor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Change it back."""
+    def _backwards(self, schema_editor: Editor) -> None:
         _change(schema_editor, self.wanted, self.installed)
 
     def describe(self) -> str:
@@ -179,9 +172,8 @@ def _run(schema_editor: Editor, statements: Iterable[str]) -> None:
 
 
 def _change(schema_editor: Editor, installed: int, wanted: int) -> None:
-    if schema_editor.connection.vendor == "postgresql":
-        _run(schema_editor, change(installed, wanted))
-        _let_in(schema_editor, release(wanted))
+    _run(schema_editor, change(installed, wanted))
+    _let_in(schema_editor, release(wanted))
 
 
 def _let_in(schema_editor: Editor, installed: Release) -> None:
