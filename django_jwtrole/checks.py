@@ -15,6 +15,7 @@ E009      the owner's alias has another engine
 W001      a model's rows are in two tables
 W002      Django's own commands come before ours
 W003      ``CONTRIB`` is set and its router is not
+W004      the application is trusted, not the database
 ========  ======================================================================
 """
 
@@ -59,15 +60,25 @@ def check_settings(**_: Any) -> list[CheckMessage]:
         auth()
     except ConfigurationError as error:
         return [Error(str(error), id="jwtrole.E003")]
+    found: list[CheckMessage] = []
     if conf().contrib and not _has(settings.DATABASE_ROUTERS, ContribRouter):
-        return [
+        found.append(
             Warning(
                 "JWTROLE['CONTRIB'] is set, but nothing sends Django's models there.",
                 hint=f"Add {_ROUTER!r} to DATABASE_ROUTERS.",
                 id="jwtrole.W003",
             )
-        ]
-    return []
+        )
+    if auth().trust != "database":
+        found.append(
+            Warning(
+                "JWTROLE['TRUST'] is 'application': whoever injects SQL can become any "
+                "tenant and any role.",
+                hint="Leave it out: PostgreSQL then verifies each token itself.",
+                id="jwtrole.W004",
+            )
+        )
+    return found
 
 
 def check_databases(**_: Any) -> list[CheckMessage]:

@@ -146,7 +146,7 @@ def auth() -> JWTRole:
         role_claim=given.get("ROLE_CLAIM", "role"),
         anonymous=checked.anonymous,
         app_name=given.get("APP_NAME", "jwtrole"),
-        trust=given.get("TRUST", "application"),
+        trust=given.get("TRUST", "database"),
     )
 
 

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
     from jwtrole.install import Release
 
-__all__ = ["ChangeJWTRole", "InstallJWTRole", "install_first", "logins"]
+__all__ = [
+    "ChangeJWTRole",
+    "InstallJWTRole",
+    "UpgradeJWTRole",
+    "install_first",
+    "logins",
+]
 
 #: The label of this application.
 LABEL = "django_jwtrole"
@@ -115,10 +121,7 @@ class InstallJWTRole(_SchemaOperation):
         # An error while a policy or a default still needs the schema.
         for grant in _grants():
             _run(schema_editor, grant.revoke())
-        with schema_editor.connection.cursor() as cursor:
-            cursor.execute("SELECT jwtrole.version()")
-            (installed,) = cursor.fetchone()
-        _run(schema_editor, release(installed).down())
+        _run(schema_editor, release(_installed(schema_editor)).down())
 
     def describe(self) -> str:
         """Return one line about it."""
@@ -133,8 +136,8 @@ class InstallJWTRole(_SchemaOperation):
 class ChangeJWTRole(_SchemaOperation):
     """Turn one version of the schema ``jwtrole`` into another, policies in place.
 
-    To have the database verify tokens, change 1 to 2 and set ``JWTROLE["TRUST"]`` to
-    ``"database"``. Nothing happens on databases other than PostgreSQL.
+    To have the database verify tokens, change 1 to 3 and leave ``JWTROLE["TRUST"]``
+    out. Nothing happens on databases other than PostgreSQL.
 
     Args:
         installed: The version that is there.
@@ -164,6 +167,45 @@ class ChangeJWTRole(_SchemaOperation):
     def migration_name_fragment(self) -> str:
         """Return a part for the name of a migration."""
         return f"jwtrole_{self.wanted}"
+
+
+class UpgradeJWTRole(_SchemaOperation):
+    """Bring an older schema ``jwtrole`` to a version of the same mode of trust.
+
+    Nothing happens where it is that version or a newer one, nor on the way back: each
+    version serves the release of jwtrole before it as well.
+
+    Args:
+        version: The version of the schema.
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """Return what a migration writes."""
+        return type(self).__name__, [], {"version": self.version}
+
+    def _forwards(self, schema_editor: Editor) -> None:
+        installed, wanted = _installed(schema_editor), release(self.version)
+        if installed < wanted.version and release(installed).trust == wanted.trust:
+            _change(schema_editor, installed, wanted.version)
+
+    def describe(self) -> str:
+        """Return one line about it."""
+        return f"Bring the schema jwtrole to version {self.version}"
+
+    @property
+    def migration_name_fragment(self) -> str:
+        """Return a part for the name of a migration."""
+        return f"jwtrole_{self.version}"
+
+
+def _installed(schema_editor: Editor) -> int:
+    with schema_editor.connection.cursor() as cursor:
+        cursor.execute("SELECT jwtrole.version()")
+        (installed,) = cursor.fetchone()
+    return int(installed)
 
 
 def _run(schema_editor: Editor, statements: Iterable[str]) -> None:

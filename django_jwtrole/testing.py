@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING, Any, Self
 
 from django.conf import settings
@@ -24,8 +23,8 @@ from django.test import Client as StockClient
 from django.test import override_settings
 
 from django_jwtrole.conf import auth
+from django_jwtrole.throwaway import issuer
 from jwtrole.context import acting_as as core_acting_as
-from jwtrole.testing import ThrowawayIssuer
 
 if TYPE_CHECKING:
     _Client = StockClient
@@ -41,12 +40,6 @@ __all__ = [
     "issuer",
     "trust_issuer",
 ]
-
-
-@functools.cache
-def issuer() -> ThrowawayIssuer:
-    """Return the issuer of this run, its key in nobody's hands."""
-    return ThrowawayIssuer(audience="django-tests")
 
 
 def trust_issuer() -> override_settings:

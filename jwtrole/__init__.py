@@ -12,6 +12,7 @@ from jwtrole.errors import (
     TokenError,
     TokenExpired,
     TokenRejected,
+    TrustWarning,
     UnknownIssuer,
 )
 from jwtrole.identity import Identity
@@ -31,6 +32,7 @@ __all__ = [
     "TokenError",
     "TokenExpired",
     "TokenRejected",
+    "TrustWarning",
     "UnknownIssuer",
     "acting_as",
     "current_identity",

@@ -113,9 +113,9 @@ def _add_sql(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     command.add_argument(
         "--trust",
-        choices=("application", "database"),
-        default="application",
-        help="who verifies tokens; the application unless given",
+        choices=("database", "application"),
+        default="database",
+        help="who verifies tokens; the database unless given",
     )
     command.add_argument(
         "--login",

@@ -14,6 +14,8 @@
     ├── IdentityChanged         another identity inside an open transaction
     └── DriftError              the database is not what was declared
 
+    TrustWarning                the application is trusted, not the database
+
 A message says what happened, with which value, and what to do next. It never holds
 a token, a key, a secret, or a claim's value.
 """
@@ -36,6 +38,7 @@ __all__ = [
     "TokenError",
     "TokenExpired",
     "TokenRejected",
+    "TrustWarning",
     "UnknownIssuer",
 ]
 
@@ -154,3 +157,7 @@ class DriftError(JWTRoleError):
         super().__init__(message)
         #: One line per difference.
         self.differences: tuple[str, ...] = tuple(differences)
+
+
+class TrustWarning(UserWarning):
+    """Say at start-up that injected SQL can become anybody: ``trust="application"``."""

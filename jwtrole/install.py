@@ -21,13 +21,15 @@ __all__ = [
     "installed_version_sql",
     "latest",
     "release",
+    "versions",
 ]
 
 #: The role that owns the schema ``jwtrole``; NOLOGIN, made by ``jwtrole bootstrap``.
 OWNER_ROLE = "jwtrole_owner"
 
 _SEPARATOR = "\n-- //\n"
-_ENTRY_POINTS = "jwtrole.login(text), jwtrole.resume(text), jwtrole.anonymous()"
+_LOGIN = ("jwtrole.login(text)", "jwtrole.resume(text)", "jwtrole.anonymous()")
+_GATE = ("jwtrole.differences(jsonb)",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +40,13 @@ class Release:
         version: The number ``jwtrole.version()`` answers with.
         trust: The trust mode it serves: ``"application"`` or ``"database"``.
         parts: The stems of its files in ``jwtrole/sql``, in the order of installation.
+        entry_points: The functions that the login role alone may call.
     """
 
     version: int
     trust: str
     parts: tuple[str, ...]
+    entry_points: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -74,9 +78,20 @@ class Release:
         Raises:
             ConfigurationError: The name is none that a role can have.
         """
-        if self.trust == "application":
-            return ()
-        return (f"GRANT EXECUTE ON FUNCTION {_ENTRY_POINTS} TO {identifier(login)}",)
+        return self._entry("GRANT", "TO", login)
+
+    def revokes(self, login: str) -> tuple[str, ...]:
+        """Return the statements that take away what :meth:`grants` gives.
+
+        Raises:
+            ConfigurationError: The name is none that a role can have.
+        """
+        return self._entry("REVOKE", "FROM", login)
+
+    def _entry(self, verb: str, preposition: str, login: str) -> tuple[str, ...]:
+        role, functions = identifier(login), ", ".join(self.entry_points)
+        statement = f"{verb} EXECUTE ON FUNCTION {functions} {preposition} {role}"
+        return (statement,) if functions else ()
 
     def note(self) -> str:
         """Return the statement that records its name and its hash in the database."""
@@ -106,13 +121,15 @@ def _removing(parts: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sql for down in downs for sql in _statements(_text(down)))
 
 
+_VERIFYING = ("claims_1", "verify_1", "trust_1", "seal_1")
 _RELEASES = {
     1: Release(1, "application", ("claims_1",)),
-    2: Release(2, "database", ("claims_1", "verify_1", "trust_1", "seal_1")),
+    2: Release(2, "database", _VERIFYING, _LOGIN),
+    3: Release(3, "database", (*_VERIFYING, "gate_1"), (*_LOGIN, *_GATE)),
 }
 
 
-def latest(trust: str) -> Release:
+def latest(trust: str = "database") -> Release:
     """Return the newest release for a trust mode.
 
     Raises:
@@ -126,8 +143,8 @@ def latest(trust: str) -> Release:
     return _RELEASES[max(versions)]
 
 
-#: The newest version of the schema for the application mode.
-LATEST = latest("application").version
+#: The newest version of the schema.
+LATEST = latest().version
 
 
 def release(version: int = LATEST) -> Release:
@@ -144,6 +161,11 @@ def release(version: int = LATEST) -> Release:
             f"{sorted(_RELEASES)}: install the release of jwtrole that made it."
         )
         raise ConfigurationError(msg) from None
+
+
+def versions() -> tuple[int, ...]:
+    """Return the versions that this release of jwtrole knows."""
+    return tuple(_RELEASES)
 
 
 def change(installed: int, wanted: int) -> tuple[str, ...]:

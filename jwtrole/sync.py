@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from jwtrole.keys import Key
     from jwtrole.tokens import JWTRole
 
-__all__ = ["statements"]
+__all__ = ["declaration", "statements"]
 
-_LISTED = "(SELECT pg_catalog.jsonb_array_elements_text({}::jsonb))"
+_LISTED = "(SELECT pg_catalog.jsonb_array_elements_text({}::text::jsonb))"
 
 _UNTRUST = (
     "SELECT jwtrole.untrust(i.name) FROM jwtrole.issuer AS i"
     f" WHERE i.name NOT IN {_LISTED.format('$1')}"
 )
 _TRUST = (
-    f"SELECT jwtrole.trust($1, ARRAY{_LISTED.format('$2')}, $3::integer,"
-    f" ARRAY{_LISTED.format('$4')}, $5::integer)"
+    f"SELECT jwtrole.trust($1, ARRAY{_LISTED.format('$2')}, $3::text::integer,"
+    f" ARRAY{_LISTED.format('$4')}, $5::text::integer)"
 )
 _UNMAP = (
     "SELECT jwtrole.unmap_role(m.issuer, m.value) FROM jwtrole.role_map AS m"
@@ -45,11 +45,11 @@ _SAME_KEY = (
 _RETIRE = (
     "SELECT jwtrole.retire_key(r.issuer, r.kid) FROM (SELECT DISTINCT k.issuer, k.kid"
     " FROM jwtrole.key AS k WHERE k.issuer = $1 AND NOT EXISTS (SELECT FROM"
-    f" pg_catalog.jsonb_array_elements($2::jsonb) AS w WHERE {_SAME_KEY})) AS r"
+    f" pg_catalog.jsonb_array_elements($2::text::jsonb) AS w WHERE {_SAME_KEY})) AS r"
 )
 _ADD = (
     "SELECT jwtrole.add_key(x.issuer, x.jwk, x.rule = 'any')"
-    " FROM (SELECT $1::text, $2::jsonb, $3::jsonb) AS g (issuer, w, jwk)"
+    " FROM (SELECT $1::text, $2::text::jsonb, $3::text::jsonb) AS g (issuer, w, jwk)"
     " CROSS JOIN LATERAL (SELECT g.issuer, g.jwk, g.w ->> 'rule') AS x"
     " (issuer, jwk, rule) WHERE NOT EXISTS (SELECT FROM jwtrole.key AS k"
     f" WHERE k.issuer = g.issuer AND {_SAME_KEY.replace('w ->', 'g.w ->')})"
@@ -72,13 +72,7 @@ def statements(auth: JWTRole, *, max_ticket: int = 300) -> tuple[Statement, ...]
             callable, or a leeway is no whole number of seconds.
         KeysUnavailable: An issuer's keys cannot be had now.
     """
-    path = auth.role_map.path
-    if path is None:
-        msg = (
-            "role_claim is a callable, which the database cannot run: give the claim's "
-            "name or its path as a list, or use the application mode."
-        )
-        raise ConfigurationError(msg)
+    path = _path(auth)
     found = [Statement(_UNTRUST, (json.dumps([one.issuer for one in auth.issuers]),))]
     for issuer in auth.issuers:
         found.append(_trust(issuer, path, max_ticket))
@@ -88,7 +82,43 @@ def statements(auth: JWTRole, *, max_ticket: int = 300) -> tuple[Statement, ...]
     return (*found, Statement(_ANONYMOUS, (anonymous,)))
 
 
-def _trust(issuer: Issuer, path: tuple[str, ...], max_ticket: int) -> Statement:
+def declaration(auth: JWTRole) -> str:
+    """Return what ``auth`` trusts as JSON, for ``jwtrole.differences()``.
+
+    Nothing is fetched: of an issuer with a ``jwks_uri`` the keys are left open. Nor
+    does it hold a secret, or what could be compared with one.
+
+    Raises:
+        ConfigurationError: The database cannot do the same, as :func:`statements` says.
+    """
+    path = _path(auth)
+    issuers = [
+        {
+            "name": issuer.issuer,
+            "audience": issuer.audience,
+            "leeway": _leeway(issuer),
+            "role_claim": path,
+            "roles": dict(auth.role_map.values),
+            "keys": None if issuer.jwks_uri else _public_marks(issuer),
+        }
+        for issuer in auth.issuers
+    ]
+    anonymous = None if auth.anonymous is None else auth.anonymous.role
+    return json.dumps({"issuers": issuers, "anonymous": anonymous})
+
+
+def _path(auth: JWTRole) -> tuple[str, ...]:
+    path = auth.role_map.path
+    if path is None:
+        msg = (
+            "role_claim is a callable, which the database cannot run: give the claim's "
+            "name or its path as a list, or use the application mode."
+        )
+        raise ConfigurationError(msg)
+    return path
+
+
+def _leeway(issuer: Issuer) -> int:
     leeway = int(issuer.leeway)
     if leeway != issuer.leeway:
         msg = (
@@ -96,7 +126,11 @@ def _trust(issuer: Issuer, path: tuple[str, ...], max_ticket: int) -> Statement:
             "counts whole seconds: round it."
         )
         raise ConfigurationError(msg)
-    values = (json.dumps(issuer.audience), str(leeway), json.dumps(path))
+    return leeway
+
+
+def _trust(issuer: Issuer, path: tuple[str, ...], max_ticket: int) -> Statement:
+    values = (json.dumps(issuer.audience), str(_leeway(issuer)), json.dumps(path))
     return Statement(_TRUST, (issuer.issuer, *values, str(max_ticket)))
 
 
@@ -107,13 +141,25 @@ def _roles(issuer: Issuer, auth: JWTRole) -> list[Statement]:
     return [unmap, *(Statement(_MAP, (issuer.issuer, *pair)) for pair in pairs)]
 
 
-def _keys(issuer: Issuer) -> list[Statement]:
+def _marked(issuer: Issuer) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the marks of each key, once for each algorithm, and its JWK."""
     keys, by_kid = issuer.current_keys()
-    wanted = [
+    return [
         (_marks(jwk, key, by_kid=by_kid), jwk)
         for key in keys
         for jwk in (_jwk(key, alg) for alg in key.algorithms)
     ]
+
+
+def _public_marks(issuer: Issuer) -> list[dict[str, Any]]:
+    return [
+        {**marks, "thumbprint": None} if jwk["kty"] == "oct" else marks
+        for marks, jwk in _marked(issuer)
+    ]
+
+
+def _keys(issuer: Issuer) -> list[Statement]:
+    wanted = _marked(issuer)
     retire = Statement(
         _RETIRE, (issuer.issuer, json.dumps([marks for marks, _ in wanted]))
     )

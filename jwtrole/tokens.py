@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Issuer", "JWTRole"]
 
-_TRUST = ("application", "database")
+_TRUST = ("database", "application")
 
 
 class _Verified(NamedTuple):
@@ -70,8 +70,9 @@ class JWTRole:
         role_claim: Where the role stands: a claim's literal name, a path as a list, or
             a callable that takes the claims. In an array the first allowed role wins.
         anonymous: The role without a token, or ``None`` to refuse statements then.
-        trust: Who is trusted to say who is acting: ``"application"``, or
-            ``"database"``, which then verifies each token itself.
+        trust: Who is trusted to say who is acting: the ``"database"``, which verifies
+            each token itself, or the ``"application"``, which then must be proof
+            against injected SQL.
         app_name: What the application calls itself in PostgreSQL's activity view.
         cache_size: How many verified tokens are remembered; 0 for none.
         clock: Seconds since the epoch; for tests.
@@ -87,7 +88,7 @@ class JWTRole:
         role_claim: str | Sequence[str] | RoleCallable = "role",
         *,
         anonymous: str | None = None,
-        trust: str = "application",
+        trust: str = "database",
         app_name: str = "jwtrole",
         cache_size: int = 1024,
         clock: Callable[[], float] = time.time,

@@ -2,6 +2,7 @@
 
 from sqlalchemy_jwtrole.begin import attach
 from sqlalchemy_jwtrole.expressions import claim
+from sqlalchemy_jwtrole.installation import install, sync
 from sqlalchemy_jwtrole.policy import Grant, Policy
 
-__all__ = ["Grant", "Policy", "attach", "claim"]
+__all__ = ["Grant", "Policy", "attach", "claim", "install", "sync"]

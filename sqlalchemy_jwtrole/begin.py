@@ -8,7 +8,9 @@ such a listener has raised, for later statements on the same connection.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,10 +19,11 @@ from sqlalchemy import Engine, event
 from jwtrole.begin import TransactionState, decide, wanted
 from jwtrole.context import acting
 from jwtrole.drivers import probe
-from jwtrole.errors import ConfigurationError
+from jwtrole.errors import ConfigurationError, TrustWarning
+from jwtrole.gate import Gate
 from jwtrole.tickets import Tickets
 from sqlalchemy_jwtrole.engines import Attachable, engines_of
-from sqlalchemy_jwtrole.preamble import driver_of, send
+from sqlalchemy_jwtrole.preamble import ask, driver_of, send
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -52,18 +55,22 @@ class Guard:
         outside: Who runs what stands outside any ``acting_as``; tests alone have one.
         may_change: Whether another identity may follow inside one transaction.
         tickets: What the database has handed out, where it verifies tokens itself.
+        gate: What asks, once, whether the database agrees; tests have none.
     """
 
     auth: JWTRole
     outside: Nobody | None = None
     may_change: bool = False
     tickets: Tickets | None = field(default=None, compare=False)
+    gate: Gate | None = field(default=None, compare=False)
 
     def for_one_engine(self) -> Guard:
-        """Return the same with a memory for the tickets of one engine's database."""
-        if self.auth.trust != "database":
-            return self
-        return replace(self, tickets=Tickets())
+        """Return the same with what is known of one engine's database."""
+        return replace(
+            self,
+            tickets=Tickets() if self.auth.trust == "database" else None,
+            gate=Gate(self.auth) if self.outside is None else None,
+        )
 
     def before(self, conn: Connection, statement: str) -> None:
         """Put on who is acting, or raise before the statement is sent."""
@@ -73,6 +80,8 @@ class Guard:
         driver = driver_of(conn)
         opens = probe.state(driver) is TransactionState.IDLE
         want = wanted(acting(), anonymous=self.auth.anonymous, outside=self.outside)
+        if self.gate is not None and not self.gate.passed:
+            self.gate.ask(partial(ask, conn))
         # A refused ticket is answered with one login, where nothing is lost by it.
         if not self._put_on(conn, want, again=opens):
             self._put_on(conn, want, again=False)
@@ -122,7 +131,9 @@ def attach(target: Attachable, auth: JWTRole) -> Attachable:
     """Make each transaction of an engine run as whoever is acting.
 
     Statements without an identity, in AUTOCOMMIT or in a two-phase transaction are
-    refused before they are sent. Attaching again with the same ``auth`` does nothing.
+    refused before they are sent, and so is every one until the database has been
+    asked, once, whether it agrees with ``auth``. Attaching again with the same
+    ``auth`` does nothing.
 
     Args:
         target: An engine, an async engine, or a sessionmaker of either kind with a
@@ -135,7 +146,17 @@ def attach(target: Attachable, auth: JWTRole) -> Attachable:
     Raises:
         ConfigurationError: No engine to be found, another database or driver, or
             already attached otherwise.
+
+    Warns:
+        TrustWarning: The application is trusted to say who is acting.
     """
+    if auth.trust != "database":
+        warnings.warn(
+            "trust='application': whoever injects SQL can become any tenant and any "
+            "role. With trust='database' PostgreSQL verifies each token itself.",
+            TrustWarning,
+            stacklevel=2,
+        )
     listen(target, Guard(auth))
     return target
 

@@ -21,7 +21,7 @@ __all__ = [
     "Protection",
     "Statement",
     "execute",
-    "is_installed",
+    "installed_version",
     "listen",
     "listen_table",
     "query",
@@ -114,14 +114,16 @@ def _prepare(connection: Connection, tables: dict[str, Protection]) -> None:
     elif isinstance(connection, Connection):
         # A mock connection, which prints what it is given, knows no database.
         require_roles(connection, set().union(*(one.roles for one in tables.values())))
-        if not is_installed(connection):
+        if installed_version(connection) is None:
             require_roles(connection, [install.OWNER_ROLE])
             execute(connection, install.release().up())
 
 
-def is_installed(connection: Connection) -> bool:
-    """Say whether the schema ``jwtrole`` is there."""
-    return bool(query(connection, install.installed_version_sql())[0][0])
+def installed_version(connection: Connection) -> int | None:
+    """Return the version of the schema ``jwtrole``, ``None`` where it is not there."""
+    if not query(connection, install.installed_version_sql())[0][0]:
+        return None
+    return int(query(connection, "SELECT jwtrole.version()")[0][0])
 
 
 def require_roles(connection: Connection, roles: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jwtrole.identity import Identity
     from jwtrole.tickets import Tickets
 
-__all__ = ["driver_of", "send"]
+__all__ = ["ask", "driver_of", "send", "text_of"]
 
 #: Where the pool's record keeps how much of a query the server shows.
 _SHOWN = "jwtrole.shown"
@@ -33,6 +33,23 @@ def driver_of(conn: Connection) -> Any:
     # Not conn.connection.driver_connection: a detached connection has none there.
     dbapi_connection: Any = conn.connection.dbapi_connection
     return conn.dialect.get_driver_connection(dbapi_connection)
+
+
+def ask(conn: Connection, statement: Statement) -> Any:
+    """Return the one row that answers a statement of the login itself.
+
+    Raises:
+        DBAPIError: It failed.
+    """
+    cursor = conn.connection.cursor()
+    try:
+        with probe.unprepared(driver_of(conn)):
+            cursor.execute(text_of(conn, statement), statement.parameters)
+            return cursor.fetchone()
+    except conn.dialect.loaded_dbapi.Error as error:
+        raise _driver_error(conn, statement.sql, error) from error
+    finally:
+        cursor.close()
 
 
 def send(
@@ -99,7 +116,7 @@ def _send(
         with probe.unprepared(driver_of(conn)):
             for statement in statements:
                 padding = _padding(conn, cursor, statement)
-                cursor.execute(padding + _text(conn, statement), statement.parameters)
+                cursor.execute(padding + text_of(conn, statement), statement.parameters)
                 if statement.kind == "login":
                     row: Any = cursor.fetchone()
                     tickets.keep(want, *row[-2:])
@@ -107,7 +124,8 @@ def _send(
         cursor.close()
 
 
-def _text(conn: Connection, statement: Statement) -> str:
+def text_of(conn: Connection, statement: Statement) -> str:
+    """Return a statement's text with the placeholders of the driver."""
     numbered = conn.dialect.paramstyle == "numeric_dollar"
     return statement.sql if numbered else statement.with_percent()
 
@@ -161,15 +179,22 @@ def _refusal(
     meant = error_of(probe.sqlstate(error), want.role, statements[-1].kind)
     if meant is not None:
         return meant
+    text = "; ".join(statement.sql for statement in statements)
+    raise _driver_error(conn, text, error) from error
+
+
+def _driver_error(conn: Connection, text: str, error: Any) -> DBAPIError:
+    """Return a driver's error as SQLAlchemy's own, without any parameter."""
     gone = conn.dialect.is_disconnect(error, conn.connection, None)
     if gone:
         conn.invalidate(error)
-    raise DBAPIError.instance(
-        "; ".join(statement.sql for statement in statements),
+    found: Any = DBAPIError.instance(
+        text,
         None,
         error,
         conn.dialect.loaded_dbapi.Error,
         hide_parameters=True,
         connection_invalidated=gone,
         dialect=conn.dialect,
-    ) from error
+    )
+    return found

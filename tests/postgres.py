@@ -60,7 +60,7 @@ class Server:
         return psycopg.connect(self.conninfo(user, database), autocommit=True)
 
     def create_database(self, name: str, *, schema: bool = True) -> None:
-        """Make a database that the owner owns, the schema ``jwtrole`` in it or not."""
+        """Make a database that the owner owns, the application mode in it or not."""
         with psycopg.connect(self.dsn, autocommit=True) as admin:
             admin.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(
@@ -69,7 +69,7 @@ class Server:
             )
         if schema:
             with self.connect(OWNER, name) as owner, owner.transaction():
-                for statement in install.release().up():
+                for statement in install.latest("application").up():
                     owner.execute(statement)
 
     def drop_database(self, name: str) -> None:

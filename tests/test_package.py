@@ -34,6 +34,10 @@ RELEASED = {
     "claims_1_down.sql": (
         "a4cd28b891bc984f8d3a9cc712a68d7f8bd00b79dd67c0ebc359ac006653ecfa"
     ),
+    "gate_1.sql": ("fce2a6ca8dd54971b6ca0d0e210527e4a53d5f4fdfa4b9dbcde2b8cf8c987ed8"),
+    "gate_1_down.sql": (
+        "d1ea1db371201cdb24f9149b6297704c91e59fb9c777df3074a09805c4695703"
+    ),
     "seal_1.sql": ("eb59de203aa148f3f26121af736542ac16f2b741775a18621be3b95790d1d91d"),
     "seal_1_down.sql": (
         "0c3db666e931bc3349d1dc331e839e278e9fe03bf4fd3a5fef6e6c84a56e5387"
@@ -203,7 +207,7 @@ def test_a_released_file_is_never_edited() -> None:
     for release in install._RELEASES.values():
         for part in release.parts:
             assert {f"{part}.sql", f"{part}_down.sql"} <= RELEASED.keys()
-    assert install.release().sha256 == RELEASED["claims_1.sql"]
+    assert install.release(1).sha256 == RELEASED["claims_1.sql"]
 
 
 @pytest.fixture(scope="module")

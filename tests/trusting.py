@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from jwtrole import install
+from jwtrole import JWTRole, install, sync
 from tests import postgres
 
 if TYPE_CHECKING:
@@ -27,12 +26,12 @@ def run(server: postgres.Server, database: str, statement: str, *given: Any) -> 
 def upgrade(server: postgres.Server, database: str) -> None:
     """Change a database, policies and all, to one that verifies tokens itself."""
     release = install.latest("database")
-    statements = (
-        *install.change(1, release.version),
-        *release.grants(postgres.LOGIN),
-    )
     with server.connect(postgres.OWNER, database) as owner, owner.transaction():
-        for statement in statements:
+        (installed,) = owner.execute("SELECT jwtrole.version()").fetchone() or (0,)
+        for statement in (
+            *install.change(installed, release.version),
+            *release.grants(postgres.LOGIN),
+        ):
             owner.execute(statement.encode())
 
 
@@ -44,14 +43,18 @@ def trust(
     anonymous: str | None = None,
 ) -> None:
     """Have a database trust an issuer with every role of the project."""
-    name = issuer.name
-    run(server, database, "SELECT jwtrole.trust(%s, %s)", name, [issuer.audience])
-    for key in issuer.jwks["keys"]:
-        given = json.dumps(key)
-        run(server, database, "SELECT jwtrole.add_key(%s, %s)", name, given)
-    for role in postgres.ROLES:
-        run(server, database, "SELECT jwtrole.map_role(%s, %s, %s)", name, role, role)
-    run(server, database, "SELECT jwtrole.set_anonymous(%s)", anonymous)
+    believe(
+        server,
+        database,
+        JWTRole([issuer.issuer], list(postgres.ROLES), anonymous=anonymous),
+    )
+
+
+def believe(server: postgres.Server, database: str, auth: JWTRole) -> None:
+    """Have a database trust what a configuration does."""
+    with server.connect(postgres.OWNER, database) as owner, owner.transaction():
+        for statement in sync.statements(auth):
+            owner.execute(statement.with_percent().encode(), statement.parameters)
 
 
 def end_tickets(

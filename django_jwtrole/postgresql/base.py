@@ -22,6 +22,7 @@ from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base as stock
 from django.db.backends.postgresql.psycopg_any import register_tzloader
 from psycopg.pq import Format, TransactionStatus
+from psycopg.rows import tuple_row
 
 from django_jwtrole.conf import auth, conf
 from django_jwtrole.postgresql.creation import JWTRoleDatabaseCreation, nobody
@@ -34,12 +35,13 @@ from jwtrole.drivers.psycopg import (
     fused,
     require_pipeline,
 )
+from jwtrole.gate import Gate
 from jwtrole.tickets import Tickets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jwtrole.begin import Nobody
+    from jwtrole.begin import Nobody, Statement
     from jwtrole.identity import Identity
     from jwtrole.tokens import JWTRole
 
@@ -57,6 +59,7 @@ __all__ = ["DatabaseWrapper", "JWTRoleDatabaseMixin", "bare_login"]
 
 # By what names the database: host, port, name, or a service that stands for them.
 _tickets: dict[tuple[Any, ...], Tickets] = {}
+_gates: dict[tuple[Any, ...], Gate] = {}
 
 _bare: ContextVar[bool] = ContextVar("jwtrole_bare_login", default=False)
 
@@ -100,19 +103,40 @@ class JWTRoleDatabaseMixin(_Wrapper):
         outside = nobody(self.settings_dict)
         if outside is None and _bare.get():
             return None
-        return wanted(
-            acting(), anonymous=self.jwtrole_auth().anonymous, outside=outside
-        )
+        anonymous = self.jwtrole_auth().anonymous
+        who = wanted(acting(), anonymous=anonymous, outside=outside)
+        if outside is None:
+            self._pass_gate()
+        return who
+
+    def _place(self) -> tuple[Any, ...]:
+        given = self.settings_dict
+        service = given["OPTIONS"].get("service")
+        return given["HOST"], given["PORT"], given["NAME"], service
+
+    # Connections come and go with requests and threads; what is known of the database
+    # is the process's.
 
     def _tickets(self) -> Tickets | None:
         if self.jwtrole_auth().trust != "database":
             return None
-        given = self.settings_dict
-        service = given["OPTIONS"].get("service")
-        place = given["HOST"], given["PORT"], given["NAME"], service
-        # Connections come and go with requests and threads; what the database has
-        # handed out is the process's.
-        return _tickets.setdefault(place, Tickets())
+        return _tickets.setdefault(self._place(), Tickets())
+
+    def _pass_gate(self) -> None:
+        """Ask the database, once, whether it agrees with the configuration."""
+        place = (*self._place(), self.settings_dict["USER"])
+        gate, auth = _gates.get(place), self.jwtrole_auth()
+        if gate is None or gate.auth is not auth:
+            gate = _gates[place] = Gate(auth)
+        if not gate.passed:
+            gate.ask(self._ask)
+
+    def _ask(self, statement: Statement) -> Any:
+        # psycopg's own cursor: ours would ask who is wanted.
+        with psycopg.Cursor(self.connection, row_factory=tuple_row) as cursor:
+            text = statement.with_percent().encode()
+            cursor.execute(text, statement.parameters, prepare=False)
+            return cursor.fetchone()
 
     @contextlib.contextmanager
     def _unhooked(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from django.db import connections
 from django.db.backends.postgresql.creation import DatabaseCreation
 
 from django_jwtrole.conf import conf
+from django_jwtrole.throwaway import trust
 from jwtrole.begin import Nobody
 
 __all__ = ["JWTRoleDatabaseCreation", "nobody", "restored_on"]
@@ -80,7 +81,18 @@ class JWTRoleDatabaseCreation(DatabaseCreation):
             return name
         name = super().create_test_db(*args, **options)
         self._unforce()
+        trust(self.connection, self._test_users())
         return name
+
+    def _test_users(self) -> list[str]:
+        # By server: the aliases learn the name of the test database only later.
+        server = _place(self.connection.settings_dict)[:2]
+        every = (connections[alias].settings_dict for alias in connections)
+        return [
+            given["TEST"]["USER"]
+            for given in every
+            if _place(given)[:2] == server and given["TEST"].get("USER")
+        ]
 
     def _unforce(self) -> None:
         # FORCE makes the owner a stranger to its own rows. Tests write fixtures as the
@@ -126,10 +138,25 @@ class JWTRoleDatabaseCreation(DatabaseCreation):
         owner = self._owner
         if owner is None:
             super().clone_test_db(*args, **options)
+            self._trust_in_clone(*args, **options)
             return
         self.connection.close()
         self.connection.close_pool()
         owner.clone_test_db(*args, **options)
+
+    def _trust_in_clone(self, suffix: str, *_: Any, **__: Any) -> None:
+        given = self.get_test_db_clone_settings(suffix)
+        clone = type(self.connection)(given, alias=self.connection.alias)
+        try:
+            trust(clone, self._test_users())
+        finally:
+            clone.close()
+
+    def setup_worker_connection(self, _worker_id: int) -> None:
+        """Use a clone; where the process is a new one, its issuer is another."""
+        super().setup_worker_connection(_worker_id)
+        if self._owner is None:
+            trust(self.connection, self._test_users())
 
     def destroy_test_db(
         self,

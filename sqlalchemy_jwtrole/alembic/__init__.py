@@ -4,26 +4,45 @@ In ``env.py``::
 
     from sqlalchemy_jwtrole.alembic import register
 
-    register()
+    register(login="app_login")
 """
 
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from alembic.runtime.plugins import Plugin
 from alembic.util import DispatchPriority
 
 from sqlalchemy_jwtrole.alembic import operations as operations  # registers them
+from sqlalchemy_jwtrole.alembic import schema
 from sqlalchemy_jwtrole.alembic.compare import compare
 from sqlalchemy_jwtrole.alembic.defaults import compare_default
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["register"]
 
 
+def register(*, login: str | Sequence[str] = (), trust: str = "database") -> None:
+    """Have autogenerate compare policies, row security, grants and the schema itself.
+
+    Args:
+        login: The role or roles that the application logs in as, which may ask the
+            database to verify a token.
+        trust: Who is trusted to say who is acting, as for :class:`jwtrole.JWTRole`.
+
+    Raises:
+        ConfigurationError: There is no such mode of trust.
+    """
+    schema.want(trust, (login,) if isinstance(login, str) else tuple(login))
+    _plugin()
+
+
 @functools.cache
-def register() -> None:
-    """Have autogenerate compare policies, row security and grants; once is enough."""
+def _plugin() -> None:
     # Under this name Alembic's default autogenerate_plugins enables it; by any other
     # it would be set up and never run, and tables would come without policies.
     plugin = Plugin("alembic.autogenerate.jwtrole")

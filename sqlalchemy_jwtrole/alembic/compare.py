@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
 
-from jwtrole import install
 from sqlalchemy_jwtrole.alembic import operations as op
+from sqlalchemy_jwtrole.alembic import schema
 from sqlalchemy_jwtrole.alembic.canonical import canonical
 from sqlalchemy_jwtrole.alembic.live import read
 from sqlalchemy_jwtrole.alembic.operation import Operation, TableName
@@ -23,7 +23,6 @@ from sqlalchemy_jwtrole.alembic.privileges import (
     differing_sequences,
     every_privilege,
 )
-from sqlalchemy_jwtrole.create import is_installed
 from sqlalchemy_jwtrole.policy import Declared, declared
 
 if TYPE_CHECKING:
@@ -82,8 +81,10 @@ def compare(
             changes.after += granted
     for name in _dropped(upgrade):
         changes.before += _let_go(name, read(connection, *name), named)
-    if any(one.policies for one in known.values()) and not is_installed(connection):
-        changes.before.insert(0, op.InstallJWTRole(install.release()))
+    if any(one.policies for one in known.values()):
+        changes.before[:0] = schema.changes(connection)
+    # With include_schemas Alembic finds our own tables, which nobody declares.
+    upgrade.ops[:] = [one for one in upgrade.ops if not schema.is_ours(one)]
     upgrade.ops[:0] = changes.before
     upgrade.ops += changes.after
     return PriorityDispatchResult.CONTINUE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from alembic.autogenerate import renderers
 from alembic.operations import MigrateOperation, Operations
 
-from jwtrole import install, policy, roles
+from jwtrole import policy, roles
 from sqlalchemy_jwtrole import create
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy_jwtrole.sequences import SequenceGrant
 
-__all__ = ["OnPolicy", "OnRole", "OnSchema", "OnTable", "Operation", "TableName"]
+__all__ = ["OnPolicy", "OnRole", "OnTable", "Operation", "TableName"]
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -121,20 +121,6 @@ class OnRole(Operation):
     def needs(self) -> Sequence[str]:
         """Return the role."""
         return (self.item.role,)
-
-
-class OnSchema(Operation):
-    """Do something with the schema ``jwtrole``."""
-
-    item: install.Release
-
-    def arguments(self) -> Arguments:
-        """Return the version."""
-        return (self.item.version,), {}
-
-    def needs(self) -> Sequence[str]:
-        """Return the role that owns the schema."""
-        return (install.OWNER_ROLE,)
 
 
 @Operations.implementation_for(Operation)

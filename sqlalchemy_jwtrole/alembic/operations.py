@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import Operations
 
-from jwtrole import install, policy, roles
+from jwtrole import policy, roles
 from sqlalchemy_jwtrole.alembic.operation import (
     OnPolicy,
     OnRole,
-    OnSchema,
     OnTable,
     Operation,
     TableName,
@@ -27,10 +26,8 @@ __all__ = [
     "EnableRowSecurity",
     "GrantPrivileges",
     "GrantSequence",
-    "InstallJWTRole",
     "RevokePrivileges",
     "RevokeSequence",
-    "UninstallJWTRole",
 ]
 
 
@@ -193,43 +190,11 @@ class RevokeSequence(OnRole):
         operations.invoke(cls(item))
 
 
-@Operations.register_operation("install_jwtrole")
-class InstallJWTRole(OnSchema):
-    """Install a released version of the schema ``jwtrole``."""
-
-    verb = "install_jwtrole"
-    statements = "up"
-
-    @classmethod
-    def install_jwtrole(cls, operations: Operations, version: int) -> None:
-        """Install the functions that policies call.
-
-        Raises:
-            ConfigurationError: The role that is to own them is missing, or there is no
-                such version.
-        """
-        operations.invoke(cls(install.release(version)))
-
-
-@Operations.register_operation("uninstall_jwtrole")
-class UninstallJWTRole(OnSchema):
-    """Remove a released version of the schema ``jwtrole``."""
-
-    verb = "uninstall_jwtrole"
-    statements = "down"
-
-    @classmethod
-    def uninstall_jwtrole(cls, operations: Operations, version: int) -> None:
-        """Remove the functions that policies call; fails while any is in use."""
-        operations.invoke(cls(install.release(version)))
-
-
 _OPPOSITES: tuple[tuple[type[Operation], type[Operation]], ...] = (
     (CreatePolicy, DropPolicy),
     (EnableRowSecurity, DisableRowSecurity),
     (GrantPrivileges, RevokePrivileges),
     (GrantSequence, RevokeSequence),
-    (InstallJWTRole, UninstallJWTRole),
 )
 for _one, _other in _OPPOSITES:
     _one.opposite, _other.opposite = _other, _one

@@ -553,7 +553,7 @@ def test_no_inner_function_and_no_table_is_for_an_attacker(
         " FROM pg_proc AS p WHERE p.pronamespace = 'jwtrole'::regnamespace"
         " AND p.prorettype <> 'trigger'::regtype AND p.proname NOT IN ('claim',"
         " 'claims', 'require', 'sealed', 'subject', 'version', 'login', 'resume',"
-        " 'anonymous')"
+        " 'anonymous', 'differences')"
     ).fetchall()
     tables = owner.execute(
         "SELECT relname::text FROM pg_class"

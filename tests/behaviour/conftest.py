@@ -48,7 +48,8 @@ def issuer() -> ThrowawayIssuer:
     return ThrowawayIssuer()
 
 
-def _auth(issuer: ThrowawayIssuer, which: str, anonymous: str | None) -> JWTRole:
+def make_auth(issuer: ThrowawayIssuer, which: str, anonymous: str | None) -> JWTRole:
+    """Return the configuration of an adapter."""
     return JWTRole(
         issuers=[issuer.issuer],
         roles=list(postgres.ROLES),
@@ -60,7 +61,7 @@ def _auth(issuer: ThrowawayIssuer, which: str, anonymous: str | None) -> JWTRole
 @pytest.fixture(scope="session")
 def auth(issuer: ThrowawayIssuer) -> JWTRole:
     """Return what verifies everybody's tokens."""
-    return _auth(issuer, "", postgres.ANONYMOUS)
+    return make_auth(issuer, "", postgres.ANONYMOUS)
 
 
 @pytest.fixture(scope="session")
@@ -94,7 +95,7 @@ def _open(
     issuer: ThrowawayIssuer,
     anonymous: str | None,
 ) -> Iterator[Adapter]:
-    auth = _auth(issuer, which, anonymous)
+    auth = make_auth(issuer, which, anonymous)
     module, name, driver = ADAPTERS[which]
     database = f"behaviour_{worker}_{uuid.uuid4().hex[:8]}"
     server.create_database(database, schema=False)

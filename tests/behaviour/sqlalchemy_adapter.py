@@ -17,7 +17,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from jwtrole.context import acting_as
 from jwtrole.drivers.probe import sqlstate
-from sqlalchemy_jwtrole import attach
+from sqlalchemy_jwtrole import attach, install
 from sqlalchemy_jwtrole.models import TenantMixin
 from tests import postgres
 from tests.behaviour.adapter import Outside
@@ -68,8 +68,9 @@ def _remove(number: str) -> sa.Delete:
     return sa.delete(Invoice).where(Invoice.number == number)
 
 
-def _create_tables(server: postgres.Server, database: str) -> None:
+def _create_tables(server: postgres.Server, database: str, auth: JWTRole) -> None:
     owner = sa.create_engine(server.url("psycopg", postgres.OWNER, database))
+    install(owner, auth, login=postgres.LOGIN)
     Base.metadata.create_all(owner)
     owner.dispose()
 
@@ -85,7 +86,7 @@ class SQLAlchemyAdapter:
     def __init__(
         self, server: postgres.Server, database: str, auth: JWTRole, driver: str
     ) -> None:
-        _create_tables(server, database)
+        _create_tables(server, database, auth)
         self.name = f"sqlalchemy-{driver}"
         self.auth = auth
         url = server.url(driver, postgres.LOGIN, database)
@@ -218,7 +219,7 @@ class SQLAlchemyAsyncAdapter:
     def __init__(
         self, server: postgres.Server, database: str, auth: JWTRole, driver: str
     ) -> None:
-        _create_tables(server, database)
+        _create_tables(server, database, auth)
         self.name = f"sqlalchemy-async-{driver}"
         self.auth = auth
         url = server.url(driver, postgres.LOGIN, database)

@@ -19,6 +19,8 @@ from tests.database.fixtures import install_database_mode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LATEST = install.LATEST
+
 FUNCTIONS = (
     "SELECT p.oid::regprocedure::text, pg_get_functiondef(p.oid),"
     " p.proowner::regrole::text, has_function_privilege('anon', p.oid, 'EXECUTE')"
@@ -76,9 +78,9 @@ def test_up_and_down_with_policies_in_place(
     before = [changing.execute(q).fetchall() for q in (FUNCTIONS, EVERYTHING, NOTE)]
     frozen = changing.execute(FROZEN).fetchall()
     release = install.latest("database")
-    run(changing, install.change(1, 2) + release.grants(postgres.LOGIN))
+    run(changing, install.change(1, LATEST) + release.grants(postgres.LOGIN))
 
-    assert changing.execute("SELECT jwtrole.version()").fetchone() == (2,)
+    assert changing.execute("SELECT jwtrole.version()").fetchone() == (LATEST,)
     assert changing.execute(FROZEN).fetchall() == frozen
     assert changing.execute(NOTE).fetchone() == (
         f"jwtrole {release.name} sha256:{release.sha256}",
@@ -98,20 +100,19 @@ def test_up_and_down_with_policies_in_place(
         assert attempt.run("SELECT * FROM note") == [("ann",)]
         attempt.end()
 
-    run(changing, install.change(2, 1))
+    run(changing, install.change(LATEST, 1))
     after = [changing.execute(q).fetchall() for q in (FUNCTIONS, EVERYTHING, NOTE)]
     assert after == before
-    run(changing, install.change(1, 2))
-    assert changing.execute("SELECT jwtrole.version()").fetchone() == (2,)
+    run(changing, install.change(1, LATEST))
+    assert changing.execute("SELECT jwtrole.version()").fetchone() == (LATEST,)
 
 
-@pytest.mark.parametrize("way", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("way", [(1, LATEST), (LATEST, 1), (2, LATEST), (LATEST, 2)])
 def test_a_change_that_fails_half_way_leaves_all_as_it_was(
     changing: psycopg.Connection, way: tuple[int, int]
 ) -> None:
     """Broken off after any of its statements, the version before is there whole."""
-    if way == (2, 1):
-        run(changing, install.change(1, 2))
+    run(changing, install.change(1, way[0]))
     queries = (FUNCTIONS, EVERYTHING, NOTE)
     before = [changing.execute(q).fetchall() for q in queries]
     statements = install.change(*way)
@@ -163,10 +164,10 @@ def test_the_schema_is_the_same_under_any_quoting(
 ) -> None:
     """No statement of it holds a backslash, so that it installs under any setting."""
     changing.execute(f"SET standard_conforming_strings = {conforming}".encode())
-    run(changing, install.change(1, 2))
-    run(changing, install.change(2, 1))
+    run(changing, install.change(1, LATEST))
+    run(changing, install.change(LATEST, 1))
 
-    for version in (1, 2):
+    for version in install.versions():
         release = install.release(version)
         assert "\\" not in "".join((*release.up(), *release.down()))
 
@@ -203,7 +204,7 @@ def test_sql_changes_the_mode(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
 
     printed = capsys.readouterr().out
-    for statement in install.change(1, 2):
+    for statement in install.change(1, LATEST):
         assert f"{statement};\n" in printed
     assert "GRANT EXECUTE ON FUNCTION jwtrole.login(text)" in printed
     assert main(["sql", "--from", "9"]) == 1
@@ -211,10 +212,11 @@ def test_sql_changes_the_mode(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_releases_know_their_mode() -> None:
-    """Each mode has a newest release; the application mode's is the default."""
-    assert install.latest("application") == install.release()
-    assert install.latest("database").trust == "database"
-    assert install.release().grants("x") == ()
-    assert install.change(2, 2) == install.latest("database").up()[-1:]
+    """Each mode has a newest release; that of the database mode is the default."""
+    assert install.latest("application").trust == "application"
+    assert install.latest("database") == install.release()
+    assert install.latest("application").grants("x") == ()
+    assert install.latest("application").revokes("x") == ()
+    assert install.change(LATEST, LATEST) == install.latest("database").up()[-1:]
     with pytest.raises(ConfigurationError, match="application, database, not 'none'"):
         install.latest("none")

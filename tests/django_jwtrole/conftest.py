@@ -39,7 +39,7 @@ def issuer() -> ThrowawayIssuer:
 @pytest.fixture(scope="session")
 def strict(issuer: ThrowawayIssuer) -> JWTRole:
     """Return a configuration without an anonymous role."""
-    return JWTRole([issuer.issuer], list(postgres.ROLES))
+    return JWTRole([issuer.issuer], list(postgres.ROLES), trust="application")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,21 @@ def _ids(found: list[Any]) -> list[str]:
     return [message.id for message in found]
 
 
+@pytest.fixture(autouse=True)
+def verifying(settings: LazySettings) -> None:
+    """Have the project leave TRUST out, as the documentation does."""
+    settings.JWTROLE = {k: v for k, v in settings.JWTROLE.items() if k != "TRUST"}
+
+
+def test_the_application_mode_is_warned_of(settings: LazySettings) -> None:
+    """Who trusts the application is told what injected SQL can do."""
+    settings.JWTROLE = {**settings.JWTROLE, "TRUST": "application"}
+    [found] = checks.check_settings()
+
+    assert found.id == "jwtrole.W004"
+    assert "injects SQL" in found.msg
+
+
 def test_the_test_project_has_no_findings() -> None:
     """A project set up as the documentation says passes every check."""
     assert _ids(run_checks(tags=["jwtrole"])) == []

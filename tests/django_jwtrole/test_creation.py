@@ -35,11 +35,13 @@ def test_rows(i):
 """
 
 
-@pytest.fixture
-def project(server: postgres.Server) -> Iterator[Project]:
-    """Return a project whose test databases nobody else has."""
+@pytest.fixture(params=["application", "database"])
+def project(
+    server: postgres.Server, request: pytest.FixtureRequest
+) -> Iterator[Project]:
+    """Return a project whose test databases nobody else has, in either mode."""
     name = f"creation_{uuid.uuid4().hex[:8]}"
-    yield Project(server, name)
+    yield Project(server, name, request.param)
     for suffix in ("", "_1", "_2", "_gw0", "_gw1"):
         server.drop_database(f"test_{name}{suffix}")
 

@@ -17,6 +17,7 @@ from django_jwtrole import Claim, Grant, Policy
 from django_jwtrole.operations import (
     ChangeJWTRole,
     InstallJWTRole,
+    UpgradeJWTRole,
     install_first,
     logins,
 )
@@ -236,7 +237,7 @@ def test_the_schema_is_installed_and_removed(empty: Any) -> None:
 def test_the_mode_changes_and_changes_back(empty: Any) -> None:
     """A migration turns one mode into the other, and lets the login ask for it."""
     asks = "SELECT has_function_privilege(%s, 'jwtrole.login(text)', 'EXECUTE')"
-    install, change, state = InstallJWTRole(1), ChangeJWTRole(1, 2), ProjectState()
+    install, change, state = InstallJWTRole(1), ChangeJWTRole(1, 3), ProjectState()
     empty.execute("CREATE TABLE django_migrations (id int)")
     install.database_forwards("django_jwtrole", empty, state, state)
 
@@ -244,7 +245,7 @@ def test_the_mode_changes_and_changes_back(empty: Any) -> None:
     change.database_forwards("billing", empty, state, state)
     with empty.connection.cursor() as cursor:
         cursor.execute("SELECT jwtrole.version()")
-        assert cursor.fetchone() == (2,)
+        assert cursor.fetchone() == (3,)
         cursor.execute(asks, [logins()["default"]])
         assert cursor.fetchone() == (True,)
 
@@ -252,6 +253,28 @@ def test_the_mode_changes_and_changes_back(empty: Any) -> None:
     with empty.connection.cursor() as cursor:
         cursor.execute("SELECT jwtrole.version()")
         assert cursor.fetchone() == (1,)
+    install.database_backwards("django_jwtrole", empty, state, state)
+    assert _version(empty) is None
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 3), (1, 1)])
+def test_an_older_schema_is_upgraded_once(empty: Any, before: int, after: int) -> None:
+    """What is older in the same mode becomes the newer; the rest stays as it is."""
+    asks = "SELECT has_function_privilege(%s, 'jwtrole.differences(jsonb)', 'EXECUTE')"
+    install, upgrade, state = InstallJWTRole(before), UpgradeJWTRole(3), ProjectState()
+    empty.execute("CREATE TABLE django_migrations (id int)")
+    install.database_forwards("django_jwtrole", empty, state, state)
+
+    upgrade.state_forwards("django_jwtrole", state)
+    upgrade.database_forwards("django_jwtrole", empty, state, state)
+    upgrade.database_backwards("django_jwtrole", empty, state, state)
+    with empty.connection.cursor() as cursor:
+        cursor.execute("SELECT jwtrole.version()")
+        assert cursor.fetchone() == (after,)
+        if after == 3:
+            cursor.execute(asks, [logins()["default"]])
+            assert cursor.fetchone() == (True,)
+
     install.database_backwards("django_jwtrole", empty, state, state)
     assert _version(empty) is None
 
@@ -267,7 +290,7 @@ def test_the_database_mode_is_installed_and_removed(
     operation.database_forwards("django_jwtrole", empty, state, state)
     with empty.connection.cursor() as cursor:
         cursor.execute("SELECT jwtrole.version()")
-        assert cursor.fetchone() == (2,)
+        assert cursor.fetchone() == (3,)
     operation.database_backwards("django_jwtrole", empty, state, state)
     assert _version(empty) is None
 

@@ -9,8 +9,11 @@ from jwtrole import errors
 
 def test_every_error_is_one_of_ours() -> None:
     """Whoever catches JWTRoleError catches everything that is raised."""
-    for name in errors.__all__:
-        assert issubclass(getattr(errors, name), errors.JWTRoleError)
+    found = {name: getattr(errors, name) for name in errors.__all__}
+    others = [n for n, e in found.items() if not issubclass(e, errors.JWTRoleError)]
+
+    assert others == ["TrustWarning"]
+    assert issubclass(errors.TrustWarning, UserWarning)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ CLAIMS = {
 }
 ANN = Identity("member", CLAIMS)
 
-RELEASE = install.release()
+RELEASE = install.latest("application")
 
 
 def test_the_owner_who_installs_is_no_superuser(
@@ -44,7 +44,7 @@ def test_the_owner_who_installs_is_no_superuser(
     version = admin.execute("SELECT jwtrole.version()").fetchone()
 
     assert row == (False, False, False)
-    assert version == (install.LATEST,)
+    assert version == (RELEASE.version,)
 
 
 def test_everything_belongs_to_the_schemas_own_role(sandbox: Sandbox) -> None:
@@ -153,14 +153,15 @@ def test_the_schema_is_the_same_under_any_quoting(
 
 def test_an_unknown_version_is_refused() -> None:
     """A version that this distribution does not hold is said to be missing."""
-    with pytest.raises(ConfigurationError, match=r"no version 99 .* only \[1, 2\]"):
+    with pytest.raises(ConfigurationError, match=r"no version 99 .* only \[1, 2, 3\]"):
         install.release(99)
 
 
 def test_the_latest_release_is_the_default() -> None:
-    """Without a number the newest version of the application mode is meant."""
+    """Without a number the newest version of the database mode is meant."""
     assert install.release() == install.release(install.LATEST)
-    assert install.release() == install.latest("application")
+    assert install.release() == install.latest("database")
+    assert install.LATEST in install.versions()
 
 
 def test_the_functions_are_what_policies_may_rely_on(sandbox: Sandbox) -> None:

@@ -270,6 +270,7 @@ def test_what_is_trusted_can_be_read() -> None:
         role_claim=["a", "b"],
         anonymous="anon",
         app_name="billing",
+        trust="application",
     )
     assert auth.issuers == (issuer,)
     assert auth.roles == ("member", "manager")
@@ -280,8 +281,9 @@ def test_what_is_trusted_can_be_read() -> None:
 
 
 def test_the_defaults() -> None:
-    """No anonymous role, the claim `role`, the name of the package."""
+    """The database verifies; no anonymous role, the claim `role`, our own name."""
     auth = make_auth()
+    assert auth.trust == "database"
     assert auth.anonymous is None
     assert auth.role_map.path == ("role",)
     assert auth.app_name == "jwtrole"
@@ -303,7 +305,7 @@ def test_the_anonymous_role_is_an_ordinary_one(anonymous: Any) -> None:
 @pytest.mark.parametrize("trust", ["owner", "", None])
 def test_an_unknown_trust_is_refused(trust: Any) -> None:
     """The error names the allowed values."""
-    with pytest.raises(ConfigurationError, match="one of application"):
+    with pytest.raises(ConfigurationError, match="one of database"):
         make_auth(trust=trust)
 
 
@@ -487,7 +489,7 @@ def test_keys_that_change_meanwhile_are_noticed() -> None:
                 go_on.wait(5)
             return claims["role"]
 
-        auth = make_auth(issuer, role_claim=slow)
+        auth = make_auth(issuer, role_claim=slow, trust="application")
         auth.verify(sign("EdDSA", kid="1"))
         token = sign("EdDSA", kid="1", sub="slow")
         with ThreadPoolExecutor(1) as pool:

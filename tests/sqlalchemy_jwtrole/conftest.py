@@ -51,7 +51,7 @@ def issuer() -> ThrowawayIssuer:
 @pytest.fixture(scope="session")
 def auth(issuer: ThrowawayIssuer) -> JWTRole:
     """Return a configuration without an anonymous role."""
-    return JWTRole([issuer.issuer], list(postgres.ROLES))
+    return JWTRole([issuer.issuer], list(postgres.ROLES), trust="application")
 
 
 @pytest.fixture(scope="session")

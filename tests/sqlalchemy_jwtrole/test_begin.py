@@ -327,7 +327,7 @@ def test_the_anonymous_role_acts_where_there_is_one(
     server: postgres.Server, database: str, notes: None, issuer: ThrowawayIssuer
 ) -> None:
     """Without a token statements run as the anonymous role, which sees no table."""
-    auth = JWTRole([issuer.issuer], ["member"], anonymous="anon")
+    auth = JWTRole([issuer.issuer], ["member"], anonymous="anon", trust="application")
     engine = attach(bare_engine(server, database, "psycopg"), auth)
     with engine.connect() as conn:
         assert conn.execute(WHO).one() == ("anon", None)

@@ -14,11 +14,11 @@ from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import ProgrammingError
 
-from jwtrole import install
+from jwtrole import install as schema
 from jwtrole.context import acting_as
 from jwtrole.errors import ConfigurationError
 from jwtrole.quoting import identifier
-from sqlalchemy_jwtrole import Grant, Policy, attach, claim
+from sqlalchemy_jwtrole import Grant, Policy, attach, claim, install
 from sqlalchemy_jwtrole.clauses import clause
 from sqlalchemy_jwtrole.policy import declare, declared, protected
 from tests import postgres
@@ -301,6 +301,7 @@ def test_create_all_protects_after_all_tables(
 ) -> None:
     """Schema, tables, then policies that read other tables: rows are guarded."""
     metadata = _two_tables()
+    install(owner, auth, login=postgres.LOGIN)
     metadata.create_all(owner)
     metadata.create_all(owner)
     letter, box = metadata.tables["letter"], metadata.tables["pigeon_hole"]
@@ -364,7 +365,7 @@ def test_a_missing_schema_owner_names_the_bootstrap(
 ) -> None:
     """Without the schema's owner it cannot be installed, and it is said why."""
     # Taking the real one away would take it from every test of this server.
-    monkeypatch.setattr(install, "OWNER_ROLE", "jwtrole_owner_unmade")
+    monkeypatch.setattr(schema, "OWNER_ROLE", "jwtrole_owner_unmade")
 
     with pytest.raises(ConfigurationError, match="'jwtrole_owner_unmade' do not"):
         _two_tables().create_all(owner)
