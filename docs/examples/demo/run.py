@@ -14,6 +14,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+import attacks
 import database
 import screen
 import web
@@ -51,6 +52,7 @@ def main() -> int:
             *rights(orms, auth),
             *queries(orms, auth, shop),
             *tokens(),
+            *injected(orms, auth, shop),
         ]
     screen.verdict(wrong)
     return 1 if wrong else 0
@@ -65,6 +67,7 @@ def migrate() -> None:
     django.setup()
     written = io.StringIO()
     call_command("migrate", stdout=io.StringIO())
+    call_command("jwtrole", "issuers", "sync", stdout=io.StringIO())
     call_command("sqlmigrate", "shop", "0001", stdout=written)
     screen.migration(written.getvalue())
 
@@ -143,18 +146,22 @@ def should(person: Person) -> dict[str, str]:
 def queries(
     orms: Sequence[ModuleType], auth: JWTRole, shop: database.Database
 ) -> list[str]:
-    """Show what one transaction sends, as the server got it."""
+    """Show what two transactions with one token send, as the server got it."""
     wrong = []
     for orm in orms:
-        shop.sent()
-        with acting_as(auth.verify(WHO.token)), orm.invoices(keep=True) as invoices:
-            invoices.numbers()
-        sent = shop.sent()
-        screen.queries(orm.NAME, WHO, sent)
-        if not any("jwtrole.claims" in statement for statement in sent):
-            wrong.append(f"{orm.NAME}: the log shows no identity put on: {sent}")
-        if any(str(TENANTS[WHO.tenant]) in statement for statement in sent):
-            wrong.append(f"{orm.NAME}: a claim stands in the log")
+        # A token that this ORM has not seen yet, and the database neither.
+        token = WHO.mint(jti=orm.NAME)
+        for function in ("login", "resume"):
+            shop.sent()
+            with acting_as(auth.verify(token)), orm.invoices(keep=True) as invoices:
+                invoices.numbers()
+            sent = shop.sent()
+            screen.queries(orm.NAME, function, WHO, sent)
+            if not any(f"jwtrole.{function}($2)" in statement for statement in sent):
+                wrong.append(f"{orm.NAME}: the log shows no {function}: {sent}")
+            secrets = (str(TENANTS[WHO.tenant]), token)
+            if any(secret in statement for statement in sent for secret in secrets):
+                wrong.append(f"{orm.NAME}: a claim or the token stands in the log")
     return wrong
 
 
@@ -170,6 +177,24 @@ def tokens() -> list[str]:
             if WHO.other in answer.body:
                 wrong.append(f"{name}: shows the other tenant's rows")
     screen.tokens(rows)
+    return wrong
+
+
+def injected(
+    orms: Sequence[ModuleType], auth: JWTRole, shop: database.Database
+) -> list[str]:
+    """Show what injected SQL opens: a policy on a setting, and not ours."""
+    shop.copy_for_others()
+    rows = [(orm.NAME, attacks.tried(orm, auth, WHO)) for orm in orms]
+    screen.injected(WHO, attacks.injections(WHO)["other claims"], rows)
+    wrong = [
+        f"{orm}: injected SQL for {what} shows {ours!r}"
+        for orm, found in rows
+        for what, _, ours in found
+        if WHO.other in ours
+    ]
+    if not all(WHO.other in found[0][1] for _, found in rows):
+        wrong.append("the injected statement opens nothing elsewhere either")
     return wrong
 
 

@@ -92,16 +92,22 @@ def rights(rows: Sequence[tuple[Person, str, dict[str, str]]]) -> None:
     )
 
 
-def queries(orm: str, person: Person, sent: Sequence[str]) -> None:
+def queries(orm: str, function: str, person: Person, sent: Sequence[str]) -> None:
     """Show what reached the server."""
-    if orm == "Django":
+    if orm == "Django" and function == "login":
         _heading(4, f"What the server got when {person.name} listed the invoices")
-    text = ";\n".join(sent).replace(", pg_catalog", ",\n       pg_catalog") + ";"
-    console.print(Panel(_sql(text), title=f"through {orm}", title_align="left"))
-    if orm != "Django":
+    text = ";\n".join(sent) + ";"
+    for column in ("pg_catalog", "l.ticket", "extract"):
+        text = text.replace(f", {column}", f",\n       {column}")
+    text = text.replace(" FROM jwtrole", "\nFROM jwtrole")
+    when = {"login": "the first time", "resume": "from then on"}[function]
+    console.print(Panel(_sql(text), title=f"through {orm}, {when}", title_align="left"))
+    if orm != "Django" and function == "resume":
         console.print(
-            "  $1 is the role, $2 the claims, $3 a name for the log. Their values "
-            "travel beside the text and stand in no log. COMMIT takes them away."
+            "  PostgreSQL verifies the token's signature, once, and hands out a "
+            "ticket, good for five minutes.\n  $1 is a name for the log, $2 the token "
+            "or the ticket. Their values travel beside the text and\n  stand in no "
+            "log. COMMIT takes role and claims away."
         )
 
 
@@ -117,13 +123,41 @@ def tokens(rows: Sequence[tuple[str, Answer]]) -> None:
     console.print(table)
 
 
+def injected(
+    person: Person,
+    text: str,
+    rows: Sequence[tuple[str, Sequence[tuple[str, str, str]]]],
+) -> None:
+    """Show what came of injected SQL."""
+    _heading(6, f"What {person.name} sees after typing SQL into a search field")
+    shown = text.replace("; ", ";\n").replace(", set_config", ",\n       set_config")
+    console.print(Panel(_sql(shown), title="other claims", title_align="left"))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1))
+    for name in ("through", "injected", "a policy on a setting", "the policy here"):
+        table.add_column(name)
+    for orm, found in rows:
+        for what, elsewhere, ours in found:
+            colours = [
+                "red" if person.other in one else "green" for one in (elsewhere, ours)
+            ]
+            table.add_row(
+                orm,
+                what,
+                *(
+                    f"[{c}]{one}[/]"
+                    for c, one in zip(colours, (elsewhere, ours), strict=True)
+                ),
+            )
+        table.add_section()
+    console.print(table)
+
+
 def verdict(wrong: Sequence[str]) -> None:
     """Say whether all was as it should be."""
     if not wrong:
         console.print(
             "[bold green]All of it was checked:[/] nobody saw, changed or added a row "
-            "of the other tenant.\nNot shown: injected SQL, which needs the database "
-            "to verify tokens (docs/how-to/verify-in-the-database.md)."
+            "of the other tenant,\nwith injected SQL neither."
         )
         return
     console.print("[bold red]Not as it should be:[/]")

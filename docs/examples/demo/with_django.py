@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from django.db import Error, connections, transaction
+from django.db import Error, connection, connections, transaction
 from shop.models import Invoice
 
 if TYPE_CHECKING:
@@ -22,6 +22,18 @@ class Invoices:
     def numbers(self) -> list[str]:
         """Return the numbers of all of them."""
         return list(Invoice.objects.order_by("number").values_list("number", flat=True))
+
+    def set(self, name: str, value: str) -> None:
+        """Set a setting for the rest of the transaction."""
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+
+    def search(self, text: str, table: str) -> list[str]:
+        """Return the numbers that begin with a text: as nobody should write it."""
+        query = f"SELECT number FROM {table} WHERE number LIKE '{text}%' ORDER BY 1"
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            return [number for (number,) in cursor.fetchall()]
 
     def add(self, number: str, tenant: UUID | None = None) -> int:
         """Add one; without a tenant the database fills in the caller's."""

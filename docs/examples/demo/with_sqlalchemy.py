@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from people import ISSUER
-from sqlalchemy import create_engine, delete, select, update
+from sqlalchemy import create_engine, delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -55,6 +55,18 @@ class Invoices:
         return list(
             self.session.scalars(select(Invoice.number).order_by(Invoice.number))
         )
+
+    def set(self, name: str, value: str) -> None:
+        """Set a setting for the rest of the transaction."""
+        self.session.execute(select(func.set_config(name, value, True)))  # noqa: FBT003
+
+    def search(self, text: str, table: str) -> list[str]:
+        """Return the numbers that begin with a text: as nobody should write it."""
+        query = f"SELECT number FROM {table} WHERE number LIKE '{text}%' ORDER BY 1"
+        found = self.session.connection().exec_driver_sql(
+            query, execution_options={"no_parameters": True}
+        )
+        return list(found.scalars())
 
     def add(self, number: str, tenant: UUID | None = None) -> int:
         """Add one; without a tenant the database fills in the caller's."""
