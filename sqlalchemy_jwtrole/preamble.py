@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
 
@@ -188,7 +188,7 @@ def _driver_error(conn: Connection, text: str, error: Any) -> DBAPIError:
     gone = conn.dialect.is_disconnect(error, conn.connection, None)
     if gone:
         conn.invalidate(error)
-    found: Any = DBAPIError.instance(
+    found = DBAPIError.instance(
         text,
         None,
         error,
@@ -197,4 +197,4 @@ def _driver_error(conn: Connection, text: str, error: Any) -> DBAPIError:
         connection_invalidated=gone,
         dialect=conn.dialect,
     )
-    return found
+    return cast("DBAPIError", found)

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from jwtrole import Issuer, JWTRole, install
 from jwtrole.context import acting_as
 from jwtrole.errors import ConfigurationError, TrustWarning
-from jwtrole.testing import ThrowawayIssuer
 from sqlalchemy_jwtrole import attach, sync
 from sqlalchemy_jwtrole import install as install_jwtrole
 from tests import postgres
@@ -20,6 +19,8 @@ from tests.sqlalchemy_jwtrole.conftest import RED, make_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from jwtrole.testing import ThrowawayIssuer
 
 CLAIMS = sa.text("SELECT jwtrole.claim('sub')")
 VERSION = sa.text("SELECT jwtrole.version()")
@@ -142,7 +143,7 @@ def test_new_issuers_are_pushed(
     sync(owner, both)
     assert subject(server, empty, both, issuer) == "alice"
     sync(owner, verified)
-    with pytest.raises(ConfigurationError, match="percent.test"):
+    with pytest.raises(ConfigurationError, match="percent"):
         subject(server, empty, both, issuer)
 
 
