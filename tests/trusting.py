@@ -86,7 +86,7 @@ def activity(neighbour: psycopg.Connection, pid: int) -> str:
 
 def waiting(neighbour: psycopg.Connection) -> str:
     """Return the query of the session that waits for a lock."""
-    for _ in range(500):
+    for _ in range(3000):
         row = neighbour.execute(
             "SELECT query FROM pg_catalog.pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND usename = current_user"

@@ -1,8 +1,9 @@
-"""Run a script of statements for the command line, with psycopg 3."""
+"""Run a script of statements for a command, with psycopg 3."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -10,9 +11,13 @@ from jwtrole.begin import Statement
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["run_script"]
+__all__ = ["refusal_explained", "run_script", "send"]
+
+# undefined_function, undefined_table, invalid_schema_name: what is told of tokens is
+# told to objects of the database mode.
+_ABSENT = frozenset({"42883", "42P01", "3F000"})
 
 
 def run_script(dsn: str, statements: Sequence[str | Statement]) -> list[str]:
@@ -41,20 +46,48 @@ def run_script(dsn: str, statements: Sequence[str | Statement]) -> list[str]:
             "with psql, which says more."
         )
         raise ConfigurationError(msg) from None
-    try:
-        with connection:
-            connection.add_notice_handler(keep)
-            for statement in statements:
-                if isinstance(statement, Statement):
-                    text = statement.with_percent()
-                    connection.execute(text.encode(), statement.parameters)
-                else:
-                    connection.execute(statement.encode())
-    except psycopg.Error as error:
-        reason = _said(error.diag) or type(error).__name__
-        msg = f"Nothing was applied, the server said: {reason}"
-        raise ConfigurationError(msg) from None
+    with refusal_explained(), connection:
+        connection.add_notice_handler(keep)
+        send(connection, statements)
     return warnings
+
+
+def send(
+    connection: psycopg.Connection[Any], statements: Sequence[str | Statement]
+) -> None:
+    """Send statements, each value as a parameter that the server binds.
+
+    Args:
+        connection: Where to. Its own cursors are not used: they may be of a kind that
+            writes values into the text, which the server logs and other sessions read.
+        statements: What to send, in order.
+    """
+    cursor = psycopg.Cursor(connection)
+    for statement in statements:
+        if isinstance(statement, Statement):
+            cursor.execute(statement.with_percent().encode(), statement.parameters)
+        else:
+            cursor.execute(statement.encode())
+
+
+@contextlib.contextmanager
+def refusal_explained() -> Iterator[None]:
+    """Stand around a transaction that applies a script.
+
+    Raises:
+        ConfigurationError: The server refused a statement.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        reason = f"the server said: {_said(error.diag) or type(error).__name__}"
+        if error.sqlstate in _ABSENT:
+            reason = (
+                "the database does not verify tokens itself. Install the schema "
+                "jwtrole with trust='database' in it first."
+            )
+        msg = f"Nothing was applied, {reason}"
+        raise ConfigurationError(msg) from None
 
 
 def _said(diagnostic: psycopg.errors.Diagnostic) -> str:

@@ -10,6 +10,7 @@ from django.db import DatabaseError, connections, transaction
 from django_jwtrole.conf import auth
 from django_jwtrole.management.owner import OwnerCommand
 from jwtrole import sync
+from jwtrole.drivers.script import refusal_explained, send
 from jwtrole.errors import JWTRoleError
 
 if TYPE_CHECKING:
@@ -33,9 +34,8 @@ class Command(OwnerCommand, BaseCommand):
         alias = options["database"]
         try:
             statements = sync.statements(auth())
-            with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
-                for statement in statements:
-                    cursor.execute(statement.with_percent(), statement.parameters)
+            with refusal_explained(), transaction.atomic(using=alias):
+                send(connections[alias].connection, statements)
         except (JWTRoleError, DatabaseError) as error:
             raise CommandError(str(error)) from None
         self.stdout.write(f"{alias}: issuers, keys and roles are those of JWTROLE.")
