@@ -1,20 +1,16 @@
-"""The command line: ``jwtrole bootstrap``, ``sql`` and ``issuers sync``."""
+"""The command line: ``jwtrole bootstrap``, ``jwtrole sql`` and the others."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from typing import TYPE_CHECKING
 
-from jwtrole import install, roles
+from jwtrole import cli_trust, install, roles
 from jwtrole.errors import ConfigurationError, JWTRoleError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from jwtrole.begin import Statement
-    from jwtrole.tokens import JWTRole
 
 __all__ = ["main"]
 
@@ -42,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_bootstrap(commands)
     _add_sql(commands)
-    _add_issuers(commands)
+    cli_trust.add_to(commands)
     return parser
 
 
@@ -83,21 +79,7 @@ def _bootstrap(chosen: argparse.Namespace) -> int:
     if not chosen.dsn:
         msg = "--apply needs --dsn: say where, or leave both out to print."
         raise ConfigurationError(msg)
-    return _applied(chosen.dsn, statements)
-
-
-def _applied(dsn: str, statements: Sequence[str | Statement]) -> int:
-    try:
-        # Only applying needs a driver; printing works without one.
-        from jwtrole.drivers.script import run_script  # noqa: PLC0415
-    except ImportError as error:
-        msg = (
-            f"Applying needs psycopg 3 ({error}): "
-            'python -m pip install "jwtrole[psycopg]".'
-        )
-        raise ConfigurationError(msg) from None
-    for warning in run_script(dsn, statements):
-        print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
+    cli_trust.apply(chosen.dsn, statements)
     return 0
 
 
@@ -145,49 +127,6 @@ def _sql(chosen: argparse.Namespace) -> int:
             statements += release.grants(login)
     _show(["BEGIN", *statements, "COMMIT"])
     return 0
-
-
-def _add_issuers(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-) -> None:
-    command = commands.add_parser(
-        "issuers",
-        help="have the database trust what the configuration does",
-        description=(
-            "Push issuers, keys and role maps of a configuration to a database that "
-            "verifies tokens itself. Told twice, nothing changes."
-        ),
-    )
-    command.add_argument("verb", choices=["sync"], help="push what is declared")
-    command.add_argument(
-        "auth", help="where the JWTRole stands, as in billing.auth:auth"
-    )
-    command.add_argument("--dsn", required=True, help="the database, as its owner")
-    command.set_defaults(run=_sync)
-
-
-def _sync(chosen: argparse.Namespace) -> int:
-    # Only this command reads keys; the others work without.
-    from jwtrole.sync import statements  # noqa: PLC0415
-
-    return _applied(chosen.dsn, statements(_named(chosen.auth)))
-
-
-def _named(place: str) -> JWTRole:
-    from jwtrole.tokens import JWTRole  # noqa: PLC0415
-
-    module, _, name = place.partition(":")
-    # As `python -m` does: what stands in the current directory can be named.
-    sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), name or "auth", None)
-    except (ImportError, ValueError) as error:
-        msg = f"{place!r} cannot be imported: {error}."
-        raise ConfigurationError(msg) from None
-    if not isinstance(found, JWTRole):
-        msg = f"{place!r} is no JWTRole: name one as module:name."
-        raise ConfigurationError(msg)
-    return found
 
 
 def _show(statements: Sequence[str]) -> None:

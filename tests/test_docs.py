@@ -24,6 +24,8 @@ from django_jwtrole import conf
 from jwtrole import Issuer, cli, install
 from jwtrole.testing import ThrowawayIssuer
 from tests import documents, wire
+from tests.database.fixtures import install_database_mode
+from tests.postgres import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,14 +37,15 @@ DOCUMENTS = [str(path.relative_to(ROOT)) for path in documents.documents()]
 TUTORIALS = [name for name in DOCUMENTS if "/tutorial/" in name]
 OTHERS = [name for name in DOCUMENTS if "/tutorial/" not in name]
 
-#: What begins with the project that the README sets up.
-AFTER_README = {
-    "docs/how-to/admin-and-sessions.md",
-    "docs/how-to/protect-existing-rows.md",
-    "docs/how-to/test-your-project.md",
-}
-
 README = "README.md"
+
+#: What begins where another document ends.
+AFTER = {
+    "docs/how-to/admin-and-sessions.md": README,
+    "docs/how-to/protect-existing-rows.md": README,
+    "docs/how-to/rotate-keys-and-seal.md": "docs/how-to/verify-in-the-database.md",
+    "docs/how-to/test-your-project.md": README,
+}
 
 
 @pytest.fixture
@@ -136,10 +139,11 @@ def test_a_tutorial_does_what_it_says(name: str, directory: Path) -> None:
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_document_does_what_it_says(name: str, reader: documents.Reader) -> None:
     """Each block of a document works on a real PostgreSQL; its SQL is what is sent."""
-    if name == README or name in AFTER_README:
+    before = AFTER.get(name)
+    if README in {name, before}:
         start_project(reader)
-    if name in AFTER_README:
-        reader.read(ROOT / README)
+    if before:
+        reader.read(ROOT / before)
 
     count = reader.read(ROOT / name)
 
@@ -245,6 +249,30 @@ def test_the_reference_names_every_function_in_the_database() -> None:
     missing = [f for f, kind in created if f"| `{f}` | `{kind}` |" not in page]
     assert created
     assert missing == []
+
+
+def test_the_reference_names_every_function_of_the_database_mode(
+    server: Server, worker: str
+) -> None:
+    """What the login or the owner may call stands in the page, arguments and all."""
+    page = (ROOT / "docs/reference/sql.md").read_text()
+    name = f"docs_functions_{worker}"
+    server.create_database(name, schema=False)
+    install_database_mode(server, name)
+    with server.connect(OWNER, name) as owner:
+        found = owner.execute(
+            "SELECT format('jwtrole.%s(%s)', p.proname, (SELECT string_agg("
+            " p.proargnames[a.o] || ' ' || a.type::regtype, ', ' ORDER BY a.o)"
+            " FROM unnest(p.proargtypes) WITH ORDINALITY AS a (type, o)))"
+            " FROM pg_proc AS p WHERE p.pronamespace = 'jwtrole'::regnamespace"
+            " AND p.proname NOT LIKE '\\_%' ORDER BY 1"
+        ).fetchall()
+    server.drop_database(name)
+    long = "timestamp with time zone"
+    functions = [text.replace(long, "timestamptz") for (text,) in found]
+
+    assert "jwtrole.claim(name text)" in functions
+    assert [one for one in functions if f"| `{one}` | `" not in page] == []
 
 
 BROKEN = {
