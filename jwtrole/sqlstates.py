@@ -19,8 +19,9 @@ TICKET_REFUSED = frozenset({"JW001", "JW002"})
 _EXPIRED = "The database found the token's time over: verify a fresh one."
 _REJECTED = (
     "The database rejected the token, whose form, signature or claims it does not "
-    "trust: have it trust the same issuers and keys as the application. A copy of "
-    "another database trusts nothing until its owner runs jwtrole.rotate_seal()."
+    "trust: have it trust the same issuers and keys as the application, and compare "
+    "their clocks. A copy of another database trusts nothing until its owner runs "
+    "jwtrole.rotate_seal()."
 )
 _TICKET = (
     "The database no longer takes the ticket of this token, in the middle of a "
