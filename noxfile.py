@@ -128,3 +128,10 @@ def demo(session: nox.Session) -> None:
     """Show two tenants reading one table through both ORMs."""
     session.install("-e", EXTRAS, *nox.project.dependency_groups(PROJECT, "demo"))
     session.run("python", "docs/examples/demo/run.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure what it all costs; what follows ``--`` goes to the benchmark."""
+    session.install("-e", EXTRAS, *nox.project.dependency_groups(PROJECT, "demo"))
+    session.run("python", "-m", "tests.benchmarks", *session.posargs)
