@@ -26,6 +26,7 @@ from psycopg.rows import tuple_row
 
 from django_jwtrole.conf import auth, conf
 from django_jwtrole.postgresql.creation import JWTRoleDatabaseCreation, nobody
+from django_jwtrole.postgresql.schema import editor_class
 from jwtrole.begin import wanted
 from jwtrole.context import acting
 from jwtrole.drivers.psycopg import (
@@ -219,6 +220,10 @@ class JWTRoleDatabaseMixin(_Wrapper):
             return
         # psycopg stays in autocommit: BEGIN travels with the first statement.
         carrier.explicit = not autocommit
+
+    def schema_editor(self, *args: Any, **options: Any) -> Any:
+        """Return the engine's editor, whichever it is by now, with ours before it."""
+        return editor_class(self.SchemaEditorClass)(self, *args, **options)
 
     def create_cursor(self, name: str | None = None) -> Any:
         """Return a cursor; a named one fetches as whoever opened it."""

@@ -1,0 +1,231 @@
+"""The schema editor: policies survive what happens to the columns they read.
+
+PostgreSQL changes no column's type while a policy reads it, and Django drops columns
+and tables with CASCADE, which takes policies along without a word.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.db import IntegrityError, transaction
+from django.db.models import NOT_PROVIDED
+
+from django_jwtrole.constraint import TableConstraint
+from django_jwtrole.expressions import ClaimDefault
+from jwtrole.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from django.apps.registry import Apps
+    from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+    from django.db.backends.ddl_references import Statement
+    from django.db.models import Field, Model
+
+    class _Editor(BaseDatabaseSchemaEditor):
+        # Not in the stubs.
+        def _alter_field(self, *args: Any, **options: Any) -> Any: ...
+
+else:
+    _Editor = object
+
+__all__ = ["PolicyEditorMixin", "editor_class"]
+
+# The columns asked for, and those that follow them through foreign keys: Django
+# changes the type of both. A column number of 0 is the whole table.
+_READERS = """
+WITH RECURSIVE read (rel, att) AS (
+    SELECT c.oid, coalesce(a.attnum, 0) FROM pg_catalog.pg_class AS c
+    LEFT JOIN pg_catalog.pg_attribute AS a
+        ON a.attrelid = c.oid AND a.attname = %(column)s AND NOT a.attisdropped
+    WHERE c.oid = pg_catalog.to_regclass(%(table)s)
+    UNION
+    SELECT k.conrelid, k.conkey[n.i] FROM read
+    JOIN pg_catalog.pg_constraint AS k ON k.contype = 'f' AND k.confrelid = read.rel
+    CROSS JOIN LATERAL pg_catalog.generate_subscripts(k.confkey, 1) AS n (i)
+    WHERE %(follow)s AND k.confkey[n.i] = read.att
+)
+SELECT DISTINCT p.polname::text, p.polrelid::pg_catalog.regclass::text,
+    (SELECT c.relname::text FROM pg_catalog.pg_class AS c WHERE c.oid = p.polrelid),
+    pg_catalog.concat('CREATE POLICY ', pg_catalog.quote_ident(p.polname), ' ON ',
+        p.polrelid::pg_catalog.regclass, ' AS ',
+        CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END, ' FOR ',
+        CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT'
+            WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END, ' TO ',
+        (SELECT pg_catalog.string_agg(CASE r WHEN 0 THEN 'PUBLIC'
+            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(r)) END, ', ')
+            FROM pg_catalog.unnest(p.polroles) AS r),
+        ' USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
+        ' WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')'),
+    pg_catalog.concat('COMMENT ON POLICY ', pg_catalog.quote_ident(p.polname), ' ON ',
+        p.polrelid::pg_catalog.regclass, ' IS ', pg_catalog.quote_nullable(
+            pg_catalog.obj_description(p.oid, 'pg_policy')))
+FROM read JOIN pg_catalog.pg_depend AS d
+    ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    AND d.refobjid = read.rel AND (read.att = 0 OR d.refobjsubid = read.att)
+JOIN pg_catalog.pg_policy AS p
+    ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
+WHERE read.att <> 0 OR p.polrelid <> read.rel
+ORDER BY 2, 1
+"""
+
+
+class _Reader(NamedTuple):
+    """Be a policy that reads a column, and what makes it anew as it was."""
+
+    name: str
+    table: str
+    db_table: str
+    create: str
+    comment: str
+
+
+class PolicyEditorMixin(_Editor):
+    """Lift policies for a change of type, and let none be dropped unseen."""
+
+    def _alter_field(
+        self,
+        model: type[Model],
+        old_field: Field[Any, Any],
+        new_field: Field[Any, Any],
+        old_type: str | None,
+        new_type: str | None,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        change = functools.partial(
+            super()._alter_field, model, old_field, new_field, old_type, new_type
+        )
+        if old_type == new_type or self.collect_sql:
+            return change(*args, **options)
+        apps = new_field.model._meta.apps
+        with self._lifted(model, old_field.column, apps):
+            return change(*args, **options)
+
+    def add_field(self, model: type[Model], field: Field[Any, Any]) -> None:
+        """Add a field; one whose default is a claim to a table without rows.
+
+        Raises:
+            ConfigurationError: There are rows, which would need a claim of nobody.
+        """
+        if not isinstance(field.db_default, ClaimDefault):
+            super().add_field(model, field)
+            return
+        # PostgreSQL would read the claim at once, even where there is no row.
+        self.add_empty_field(model, field)
+        try:
+            self.complete_field(model, field)
+        except IntegrityError:
+            msg = (
+                f"{model._meta.db_table} has rows, and nobody is acting whose claim "
+                f"could be their {field.name}: in this migration put AddFilledField("
+                f"..., fill=...) of django_jwtrole.elevated in place of AddField."
+            )
+            raise ConfigurationError(msg) from None
+
+    def add_empty_field(self, model: type[Model], field: Field[Any, Any]) -> None:
+        """Add the column of a field without default and NOT NULL."""
+        bare: Any = copy.copy(field)
+        bare.null, bare.default, bare.db_default = True, NOT_PROVIDED, NOT_PROVIDED
+        super().add_field(model, bare)
+
+    def complete_field(self, model: type[Model], field: Field[Any, Any]) -> None:
+        """Give the column of a field what :meth:`add_empty_field` left out.
+
+        Raises:
+            IntegrityError: A row has no value in it.
+        """
+        table, column = map(self.quote_name, (model._meta.db_table, str(field.column)))
+        alter = f"ALTER TABLE {table} ALTER COLUMN {column} SET"
+        if field.db_default is not NOT_PROVIDED:
+            default, parameters = self.db_default_sql(field)
+            self.execute(f"{alter} DEFAULT {default}", parameters)
+        if not field.null:
+            self.execute(f"{alter} NOT NULL", params=None)
+
+    def remove_field(self, model: type[Model], field: Field[Any, Any]) -> None:
+        """Remove a field that no policy reads.
+
+        Raises:
+            ConfigurationError: A policy reads it, on whichever table.
+        """
+        if field.column is not None:
+            self._refuse_readers(model, field.column)
+        super().remove_field(model, field)
+
+    def delete_model(self, model: type[Model]) -> None:
+        """Delete a model that no policy of another table reads.
+
+        Raises:
+            ConfigurationError: A policy of another table reads it.
+        """
+        self._refuse_readers(model, None)
+        super().delete_model(model)
+
+    def _refuse_readers(self, model: type[Model], column: str | None) -> None:
+        if self.collect_sql:
+            return
+        found = self._readers(model, column, follow=False)
+        if found:
+            names = ", ".join(f"{one.name!r} on {one.table}" for one in found)
+            what = model._meta.db_table + (f".{column}" if column else "")
+            msg = (
+                f"{what} is read by these policies, which would be dropped along with "
+                f"it: {names}. Change or remove them first: put RemoveConstraint "
+                "before this operation, or into a migration that this one depends on."
+            )
+            raise ConfigurationError(msg)
+
+    @contextmanager
+    def _lifted(
+        self, model: type[Model], column: str | None, apps: Apps
+    ) -> Iterator[None]:
+        # One transaction, also in a migration that is not atomic: nobody sees the
+        # table without them.
+        with transaction.atomic(self.connection.alias):
+            found = self._readers(model, column, follow=True) if column else []
+            for one in found:
+                name = self.quote_name(one.name)
+                self.execute(f"DROP POLICY {name} ON {one.table}", params=None)
+            yield
+            for one in found:
+                for statement in self._restored(one, apps):
+                    self.execute(statement, params=None)
+
+    def _restored(self, one: _Reader, apps: Apps) -> Iterator[Statement | str]:
+        # As declared where it is declared: PostgreSQL's own spelling would keep casts
+        # to the old type.
+        for model in apps.get_models():
+            for constraint in model._meta.constraints:
+                if (
+                    model._meta.db_table == one.db_table
+                    and isinstance(constraint, TableConstraint)
+                    and constraint.name == one.name
+                ):
+                    statement = constraint.create_sql(model, self)
+                    if statement is not None:
+                        yield statement
+                    return
+        yield one.create
+        yield one.comment
+
+    def _readers(
+        self, model: type[Model], column: str | None, *, follow: bool
+    ) -> list[_Reader]:
+        table = self.quote_name(model._meta.db_table)
+        given = {"table": table, "column": column, "follow": follow}
+        with self.connection.cursor() as cursor:
+            cursor.execute(_READERS, given)
+            return [_Reader(*row) for row in cursor.fetchall()]
+
+
+@functools.cache
+def editor_class(stock: type[Any]) -> type[Any]:
+    """Return a schema editor's class with the mixin before it."""
+    if issubclass(stock, PolicyEditorMixin):
+        return stock
+    return type(stock.__name__, (PolicyEditorMixin, stock), {})
