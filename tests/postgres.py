@@ -35,10 +35,12 @@ class Server:
     Args:
         dsn: A superuser's connection string.
         stop: Ends it and leaves nothing behind.
+        log: The file that it logs to, where it was started here.
     """
 
     dsn: str
     stop: Callable[[], None]
+    log: Path | None = None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -113,7 +115,7 @@ def _embedded() -> Server:
         shutil.rmtree(data, ignore_errors=True)
 
     info = conninfo.conninfo_to_dict(server.get_uri())
-    return Server(conninfo.make_conninfo("", **info), stop)
+    return Server(conninfo.make_conninfo("", **info), stop, data / "log")
 
 
 def _from_binaries(binaries: Path) -> Server:
@@ -140,4 +142,5 @@ def _from_binaries(binaries: Path) -> Server:
         run("pg_ctl", "-w", "-m", "immediate", "stop")
         shutil.rmtree(data, ignore_errors=True)
 
-    return Server(f"host={data} port={port} user=postgres dbname=postgres", stop)
+    dsn = f"host={data} port={port} user=postgres dbname=postgres"
+    return Server(dsn, stop, data / "log")
