@@ -212,31 +212,57 @@ def _member(role: str, member: str, *, inherit: bool) -> str:
     return _block(_MEMBER, plain=plain, exact=literal(exact).strip())
 
 
-# Bound parameters reach the server's log; the setting is a superuser's.
+# Bound parameters reach the server's log; the settings are a superuser's.
 _QUIET = """\
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_db_role_setting AS s
                    JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
                    WHERE r.rolname = {value} AND s.setdatabase = 0
-                   AND 'log_parameter_max_length=0' = ANY (s.setconfig)) THEN
+                   AND {found}) THEN
         {alter};
     END IF;
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING USING MESSAGE = {warning}, HINT = {hint};"""
 
+# This module logs parameters, from PostgreSQL 16 on whatever the setting above says,
+# and in a verbose plan their values. Where it is not loaded its settings do nothing.
+_VERBOSE = "auto_explain.log_verbose"
+_PARAMETERS = "auto_explain.log_parameter_max_length"
+_FROM_16 = "current_setting('server_version_num')::int >= 160000"
 
-def _quiet_parameters(login: str) -> tuple[str, str]:
-    alter = f"ALTER ROLE {identifier(login)} SET log_parameter_max_length = 0"
+
+def _quiet_parameters(login: str) -> tuple[str, ...]:
+    alter = f"ALTER ROLE {identifier(login)} SET"
+    explained = f"{alter} {_VERBOSE} = off"
+    parameters = f"{alter} {_PARAMETERS} = 0"
+    return (
+        _quiet(
+            login,
+            "log_parameter_max_length",
+            "'log_parameter_max_length=0' = ANY (s.setconfig)",
+            f"{alter} log_parameter_max_length = 0",
+        ),
+        _quiet(
+            login,
+            f"{_VERBOSE} and (from PostgreSQL 16 on) {_PARAMETERS}",
+            f"'{_VERBOSE}=off' = ANY (s.setconfig) AND"
+            f" (NOT {_FROM_16} OR '{_PARAMETERS}=0' = ANY (s.setconfig))",
+            f"{explained}; IF {_FROM_16} THEN {parameters}; END IF",
+            f"{explained}; {parameters}",
+        ),
+        f"{alter} log_parameter_max_length_on_error = 0",
+    )
+
+
+def _quiet(login: str, what: str, found: str, alter: str, hint: str = "") -> str:
     warning = (
-        f"log_parameter_max_length of {login} needs a superuser: until one sets it, "
+        f"{what} of {login} can be set by a superuser alone: until then tokens and "
         "claims can appear in the server's log"
     )
-    return (
-        _block(
-            _QUIET,
-            value=literal(login).strip(),
-            alter=alter,
-            warning=literal(warning).strip(),
-            hint=literal(f"{alter};").strip(),
-        ),
-        f"ALTER ROLE {identifier(login)} SET log_parameter_max_length_on_error = 0",
+    return _block(
+        _QUIET,
+        value=literal(login).strip(),
+        found=found,
+        alter=alter,
+        warning=literal(warning).strip(),
+        hint=literal(f"{hint or alter};").strip(),
     )

@@ -346,3 +346,62 @@ def test_claims_that_are_pushed_are_not_logged_either(
 
     found = [secret for secret in secrets(who) if secret in text]
     assert found == ([] if quiet else secrets(who)[-3:])
+
+
+@pytest.fixture
+def explained(everything: psycopg.Connection) -> Iterator[psycopg.Connection]:
+    """Have auto_explain log every plan, verbosely where the role does not say no."""
+    role, place = f"ALTER ROLE {postgres.LOGIN}", f"ALTER DATABASE {DATABASE}"
+    everything.execute("LOAD 'auto_explain'")
+    for statement in (
+        f"{role} SET session_preload_libraries = auto_explain",
+        f"{place} SET auto_explain.log_min_duration = 0",
+        f"{place} SET auto_explain.log_nested_statements = on",
+        f"{place} SET auto_explain.log_verbose = on",
+    ):
+        everything.execute(statement.encode())
+    yield everything
+    everything.execute(f"{role} RESET session_preload_libraries".encode())
+    everything.execute(f"{place} RESET ALL".encode())
+
+
+@pytest.mark.usefixtures("explained")
+@pytest.mark.parametrize("which", BINDING)
+def test_explained_plans_hold_nothing_secret(
+    own: postgres.Server, issuer: ThrowawayIssuer, which: str
+) -> None:
+    """A module that logs the plans of slow statements logs no value of ours."""
+    text, who, ticket = logged(own, issuer, which)
+
+    assert "Function Scan on login" in text
+    found = [secret for secret in secrets(who, ticket) if secret in text]
+    assert found == []
+
+
+@pytest.mark.parametrize("which", BINDING)
+def test_explained_plans_would_hold_everything(
+    explained: psycopg.Connection,
+    own: postgres.Server,
+    issuer: ThrowawayIssuer,
+    which: str,
+) -> None:
+    """The control: without the bootstrap's settings plans show token and ticket."""
+    role = f"ALTER ROLE {postgres.LOGIN}"
+    rows = explained.execute(
+        "SELECT split_part(s, '=', 1), split_part(s, '=', 2) FROM pg_db_role_setting,"
+        " unnest(setconfig) AS s WHERE setrole = %s::regrole AND s LIKE 'auto_ex%%'",
+        (postgres.LOGIN,),
+    )
+    settings = rows.fetchall()
+    for name, _ in settings:
+        explained.execute(f"{role} RESET {name}".encode())
+    try:
+        text, who, ticket = logged(own, issuer, which)
+    finally:
+        for name, value in settings:
+            explained.execute(f"{role} SET {name} = {value}".encode())
+
+    assert settings
+    assert who.token is not None
+    assert who.token in text
+    assert ticket[:64] in text
