@@ -72,9 +72,9 @@ python_use_unqualified_type_names = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        "ASGIApp", "Async", "Attachable", "Expression", "Key", "Q", "RoleCallable",
-        "Sync", "T", "TypeEngine", "WSGIApp", "sqlalchemy_jwtrole.expressions.Claim",
-        "sqlalchemy_jwtrole.expressions.T",
+        "ASGIApp", "Async", "Attachable", "Connection", "Engine", "Expression", "Key",
+        "Q", "RoleCallable", "Sync", "T", "TypeEngine", "WSGIApp",
+        "sqlalchemy_jwtrole.expressions.Claim", "sqlalchemy_jwtrole.expressions.T",
     )
 ]  # fmt: skip
 # No other project's index is fetched while building, so that names of other projects

@@ -89,8 +89,9 @@ class Gate:
         elif verifies:
             msg = (
                 "The database verifies tokens itself and reads no claims that an "
-                "application pushes: set trust='database', or change its schema with "
-                "install.change() to version 1."
+                "application pushes: set trust='database', or run what `jwtrole sql "
+                "--trust application --from VERSION` prints as the owner, VERSION "
+                "being what jwtrole.version() answers."
             )
             raise ConfigurationError(msg)
         self.passed = True

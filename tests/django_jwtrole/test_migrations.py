@@ -257,6 +257,35 @@ def test_the_mode_changes_and_changes_back(empty: Any) -> None:
     assert _version(empty) is None
 
 
+def test_a_new_database_has_no_need_of_the_change(empty: Any) -> None:
+    """Where the wanted version is there already, the change does nothing."""
+    install, change, state = InstallJWTRole(3), ChangeJWTRole(1, 3), ProjectState()
+    empty.execute("CREATE TABLE django_migrations (id int)")
+    install.database_forwards("django_jwtrole", empty, state, state)
+
+    change.database_forwards("billing", empty, state, state)
+    with empty.connection.cursor() as cursor:
+        cursor.execute("SELECT jwtrole.version()")
+        assert cursor.fetchone() == (3,)
+    install.database_backwards("django_jwtrole", empty, state, state)
+    assert _version(empty) is None
+
+
+def test_sqlmigrate_shows_them_on_an_empty_database(empty: Any) -> None:
+    """What is not there yet is no reason to fail."""
+    empty.collect_sql, empty.collected_sql = True, []
+    for operation in (InstallJWTRole(), UpgradeJWTRole(3), ChangeJWTRole(1, 3)):
+        operation.database_forwards(
+            "django_jwtrole", empty, ProjectState(), ProjectState()
+        )
+        operation.database_backwards(
+            "django_jwtrole", empty, ProjectState(), ProjectState()
+        )
+
+    assert any("CREATE FUNCTION jwtrole.login" in one for one in empty.collected_sql)
+    assert _version(empty) is None
+
+
 @pytest.mark.parametrize(("before", "after"), [(2, 3), (3, 3), (1, 1)])
 def test_an_older_schema_is_upgraded_once(empty: Any, before: int, after: int) -> None:
     """What is older in the same mode becomes the newer; the rest stays as it is."""
