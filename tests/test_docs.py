@@ -24,8 +24,6 @@ from django_jwtrole import conf
 from jwtrole import Issuer, cli, install
 from jwtrole.testing import ThrowawayIssuer
 from tests import documents, wire
-from tests.database.fixtures import install_database_mode
-from tests.postgres import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
