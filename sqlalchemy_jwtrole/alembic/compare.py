@@ -16,6 +16,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy_jwtrole.alembic import operations as op
 from sqlalchemy_jwtrole.alembic import schema
 from sqlalchemy_jwtrole.alembic.canonical import canonical
+from sqlalchemy_jwtrole.alembic.columns import add_without_claims
 from sqlalchemy_jwtrole.alembic.live import read
 from sqlalchemy_jwtrole.alembic.operation import Operation, TableName
 from sqlalchemy_jwtrole.alembic.privileges import (
@@ -83,6 +84,7 @@ def compare(
         changes.before += _let_go(name, read(connection, *name), named)
     if any(one.policies for one in known.values()):
         changes.before[:0] = schema.changes(connection)
+    add_without_claims(upgrade)
     # With include_schemas Alembic finds our own tables, which nobody declares.
     upgrade.ops[:] = [one for one in upgrade.ops if not schema.is_ours(one)]
     upgrade.ops[:0] = changes.before
