@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 from psycopg import pq
+from psycopg.generators import send
 from psycopg.rows import tuple_row
 
 from jwtrole.begin import Statement
@@ -14,7 +16,7 @@ from jwtrole.drivers.carrier import status_of
 from jwtrole.sqlstates import TICKET_REFUSED, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterator
 
     from jwtrole.drivers.carrier import Carrier
     from jwtrole.errors import JWTRoleError
@@ -99,10 +101,14 @@ class Preamble:
                 prepare=False,
             )
 
-    def _pipeline(self) -> contextlib.AbstractContextManager[Any]:
+    @contextlib.contextmanager
+    def _pipeline(self) -> Iterator[None]:
         if self._connection.pgconn.pipeline_status == pq.PipelineStatus.ON:
-            return contextlib.nullcontext()
-        return self._connection.pipeline()
+            yield
+            return
+        with self._connection.pipeline() as pipeline:
+            cast("Any", pipeline)._exit_gen = functools.partial(_land, pipeline)
+            yield
 
     def _answered(self) -> None:
         """Read what was asked; in the caller's own pipeline that waits for it."""
@@ -144,6 +150,23 @@ class Preamble:
     def _refusal(self, error: psycopg.Error) -> JWTRoleError | None:
         role = "" if self._want is None else self._want.role
         return error_of(error.sqlstate, role, self._kind)
+
+
+def _land(pipeline: Any) -> Generator[Any, Any, None]:
+    """End a pipeline as psycopg does, without the Flush that it sends after the Sync.
+
+    Sync has the server answer anyway. What comes after it belongs to no transaction: a
+    transaction pooler gives the client another backend for the Flush and waits for an
+    answer that never comes, while everybody else waits for the backend.
+    """
+    try:
+        pipeline._enqueue_sync()
+        yield from pipeline._communicate_gen()
+    finally:
+        # A Sync that never went out, as after COPY, leaves no other way to an answer.
+        unsent = bool(pipeline.command_queue)
+        yield from send(pipeline.pgconn)
+        yield from pipeline._fetch_gen(flush=unsent)
 
 
 def _begin(connection: Connection) -> Statement:

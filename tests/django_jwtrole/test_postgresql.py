@@ -46,8 +46,8 @@ def bare(alias: str) -> tuple[Any, ...]:
         return cursor.execute(IN_FORCE).fetchone()
 
 
-def flights(alias: str, work: Callable[[], Any]) -> int:
-    """Return how often the client sent something and waited for the answer."""
+def messages(alias: str, work: Callable[[], Any]) -> list[str]:
+    """Return the kinds of messages that the client sent."""
     connections[alias].ensure_connection()
     pgconn = connections[alias].connection.pgconn
     with tempfile.TemporaryFile("w+") as log:
@@ -56,8 +56,12 @@ def flights(alias: str, work: Callable[[], Any]) -> int:
         pgconn.untrace()
         log.seek(0)
         lines = [line.split("\t") for line in log]
-    kinds = [fields[3].strip() for fields in lines if fields[1] == "F"]
-    return sum(kind in {"Sync", "Query"} for kind in kinds)
+    return [fields[3].strip() for fields in lines if fields[1] == "F"]
+
+
+def flights(alias: str, work: Callable[[], Any]) -> int:
+    """Return how often the client sent something and waited for the answer."""
+    return sum(kind in {"Sync", "Query"} for kind in messages(alias, work))
 
 
 def numbers(cursor: Any) -> list[str]:
@@ -83,6 +87,30 @@ def test_a_statement_in_autocommit_is_one_flight(alias: str, acting: None) -> No
     assert flights(alias, read) == 1
     assert found == RED
     assert bare(alias) == BARE
+
+
+def test_nothing_is_sent_after_the_end_of_a_flight(alias: str, acting: None) -> None:
+    """What came after Sync would hold another backend of a transaction pooler."""
+
+    def several() -> None:
+        with connections[alias].cursor() as cursor:
+            cursor.executemany("SELECT %s", [("one",), ("two",)])
+
+    def wrong() -> None:
+        with connections[alias].cursor() as cursor, pytest.raises(DataError):
+            cursor.execute("SELECT 1 / 0")
+
+    for work in (Invoice.objects.using(alias).count, several, wrong):
+        sent = messages(alias, work)
+        assert "Flush" not in sent
+        assert sent[-1] == "Sync"
+
+
+def test_a_statement_larger_than_any_buffer_arrives(alias: str, acting: None) -> None:
+    """A flight that the network takes in pieces is flown to its end."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT length(%s)", ["x" * 20_000_000])
+        assert cursor.fetchone() == (20_000_000,)
 
 
 def test_a_transaction_costs_a_flight_less(alias: str, acting: None) -> None:
