@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +13,7 @@ from jwtrole.errors import ConfigurationError
 from jwtrole.sqlstates import TICKET_REFUSED, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import DBAPICursor
@@ -43,7 +44,7 @@ def ask(conn: Connection, statement: Statement) -> Any:
     """
     cursor = conn.connection.cursor()
     try:
-        with probe.unprepared(driver_of(conn)):
+        with _unprepared(conn):
             cursor.execute(text_of(conn, statement), statement.parameters)
             return cursor.fetchone()
     except conn.dialect.loaded_dbapi.Error as error:
@@ -113,7 +114,7 @@ def _send(
     # them to other listeners, and make a server-side cursor of it when streaming.
     cursor = conn.connection.cursor()
     try:
-        with probe.unprepared(driver_of(conn)):
+        with _unprepared(conn):
             for statement in statements:
                 padding = _padding(conn, cursor, statement)
                 cursor.execute(padding + text_of(conn, statement), statement.parameters)
@@ -122,6 +123,29 @@ def _send(
                     tickets.keep(want, *row[-2:])
     finally:
         cursor.close()
+
+
+@contextlib.contextmanager
+def _unprepared(conn: Connection) -> Iterator[None]:
+    """Keep a driver from preparing what is sent inside.
+
+    What is prepared outlives the transaction under a name that SQL can read: injected
+    SQL could put another statement in its place, which would be handed the next
+    identity's token. asyncpg prepares all that SQLAlchemy sends, and keeps it.
+    """
+    if conn.dialect.driver != "asyncpg":
+        with probe.unprepared(driver_of(conn)):
+            yield
+        return
+    adapted: Any = conn.connection.dbapi_connection
+    kept = adapted._prepared_statement_cache, adapted._prepared_statement_name_func
+    adapted._prepared_statement_cache = None
+    # The empty name is the unnamed statement's, which the next one replaces.
+    adapted._prepared_statement_name_func = str
+    try:
+        yield
+    finally:
+        adapted._prepared_statement_cache, adapted._prepared_statement_name_func = kept
 
 
 def text_of(conn: Connection, statement: Statement) -> str:

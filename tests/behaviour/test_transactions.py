@@ -121,6 +121,21 @@ def test_an_injected_session_role_does_not_last(
     filled.sql_rolled_back(people.bob, "SELECT 1")
 
 
+def test_the_preamble_is_never_prepared(adapter: Adapter, people: People) -> None:
+    """Nothing that puts an identity on outlives its transaction under a name.
+
+    Injected SQL could put another statement in its place, and be handed the token.
+    """
+    for _ in range(8):
+        for who in (people.alice, people.bob, None):
+            adapter.sql(who, "SELECT 1")
+
+    assert not adapter.unhooked(
+        "SELECT statement FROM pg_prepared_statements"
+        " WHERE starts_with(statement, 'SELECT pg_catalog.set_config')"
+    )
+
+
 @pytest.mark.parametrize("who", [None, OUTSIDE])
 def test_without_anybody_nothing_is_sent(
     strict_adapter: Adapter, who: object | None
