@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from jwtrole.identity import Identity
     from jwtrole.tokens import JWTRole
+    from tests import postgres
 
 
 class Outside(enum.Enum):
@@ -31,13 +32,20 @@ Who = "Identity | None | Outside"
 class Adapter(Protocol):
     """Do the same things through one ORM, one driver, sync or async.
 
-    ``who`` is an identity, ``None`` (``acting_as(None)``) or ``OUTSIDE``.
+    ``who`` is an identity, ``None`` (``acting_as(None)``) or ``OUTSIDE``. Opened with
+    a server, a database, a configuration, the driver where there are several, and what
+    connections are told beyond that.
     """
 
     #: Shown as the test's parameter.
     name: str
     #: Members and managers, the anonymous role ``anon`` (no grants on the table).
     auth: JWTRole
+
+    @staticmethod
+    def make_tables(server: postgres.Server, database: str) -> None:
+        """Make the table as the owner, before the adapter is opened."""
+        ...
 
     def numbers(self, who: Who) -> list[str]:
         """Return the numbers of the invoices seen through the ORM, sorted."""

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import uuid
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
-from jwtrole import Identity, JWTRole
 from jwtrole.testing import ThrowawayIssuer
-from tests import postgres, trusting
+from tests import postgres
+from tests.behaviour.opening import ADAPTERS, People, configuration, made, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jwtrole import JWTRole
     from tests.behaviour.adapter import Adapter
-
-_SQLALCHEMY = "tests.behaviour.sqlalchemy_adapter"
-_DJANGO = "tests.behaviour.django_adapter"
-
-# The four adapters, SQLAlchemy's with each driver they have.
-APPLICATION = {
-    "sqlalchemy-psycopg": (_SQLALCHEMY, "SQLAlchemyAdapter", "psycopg"),
-    "sqlalchemy-psycopg2": (_SQLALCHEMY, "SQLAlchemyAdapter", "psycopg2"),
-    "sqlalchemy-async-psycopg": (_SQLALCHEMY, "SQLAlchemyAsyncAdapter", "psycopg"),
-    "sqlalchemy-async-asyncpg": (_SQLALCHEMY, "SQLAlchemyAsyncAdapter", "asyncpg"),
-    "django": (_DJANGO, "DjangoAdapter", None),
-    "django-async": (_DJANGO, "DjangoAsyncAdapter", None),
-}
-# The same where the database verifies the tokens.
-DATABASE = {f"{name}-database": found for name, found in APPLICATION.items()}
-ADAPTERS = APPLICATION | DATABASE
-
-
-class People(NamedTuple):
-    """Be the identities of the specification, two tenants and two roles."""
-
-    alice: Identity
-    bob: Identity
-    boss: Identity
 
 
 @pytest.fixture(scope="session")
@@ -48,20 +24,10 @@ def issuer() -> ThrowawayIssuer:
     return ThrowawayIssuer()
 
 
-def make_auth(issuer: ThrowawayIssuer, which: str, anonymous: str | None) -> JWTRole:
-    """Return the configuration of an adapter."""
-    return JWTRole(
-        issuers=[issuer.issuer],
-        roles=list(postgres.ROLES),
-        anonymous=anonymous,
-        trust="database" if which in DATABASE else "application",
-    )
-
-
 @pytest.fixture(scope="session")
 def auth(issuer: ThrowawayIssuer) -> JWTRole:
     """Return what verifies everybody's tokens."""
-    return make_auth(issuer, "", postgres.ANONYMOUS)
+    return configuration(issuer, "", postgres.ANONYMOUS)
 
 
 @pytest.fixture(scope="session")
@@ -95,21 +61,12 @@ def _open(
     issuer: ThrowawayIssuer,
     anonymous: str | None,
 ) -> Iterator[Adapter]:
-    auth = make_auth(issuer, which, anonymous)
-    module, name, driver = ADAPTERS[which]
-    database = f"behaviour_{worker}_{uuid.uuid4().hex[:8]}"
-    server.create_database(database, schema=False)
-    kind = getattr(importlib.import_module(module), name)
-    extra = (driver,) if driver else ()
-    adapter = kind(server, database, auth, *extra)
-    if which in DATABASE:
-        trusting.upgrade(server, database)
-        trusting.trust(server, database, issuer, anonymous=anonymous)
-    try:
+    auth = configuration(issuer, which, anonymous)
+    with (
+        made(server, worker, which, issuer, anonymous) as database,
+        opened(server, database, which, auth) as adapter,
+    ):
         yield adapter
-    finally:
-        adapter.close()
-        server.drop_database(database)
 
 
 @pytest.fixture(scope="session", params=sorted(ADAPTERS))

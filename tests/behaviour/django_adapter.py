@@ -42,13 +42,18 @@ class DjangoAdapter:
 
     name = "django"
 
-    def __init__(self, server: postgres.Server, database: str, auth: JWTRole) -> None:
+    @staticmethod
+    def make_tables(server: postgres.Server, database: str) -> None:
+        migrate(server, database)
+
+    def __init__(
+        self, server: postgres.Server, database: str, auth: JWTRole, **given: Any
+    ) -> None:
         # The models need the application registry, which pytest-django fills late.
         from tests.django_project.billing.models import Invoice
 
         self.auth = auth
-        migrate(server, database)
-        self.alias = register(server, database, auth)
+        self.alias = register(server, database, auth, **given)
         self._objects = Invoice.objects.using(self.alias)
 
     @property

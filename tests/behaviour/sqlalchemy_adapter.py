@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from jwtrole.context import acting_as
 from jwtrole.drivers.probe import sqlstate
-from sqlalchemy_jwtrole import attach, install
+from jwtrole.install import latest
+from sqlalchemy_jwtrole import attach, create
 from sqlalchemy_jwtrole.models import TenantMixin
 from tests import postgres
 from tests.behaviour.adapter import Outside
@@ -68,11 +70,17 @@ def _remove(number: str) -> sa.Delete:
     return sa.delete(Invoice).where(Invoice.number == number)
 
 
-def _create_tables(server: postgres.Server, database: str, auth: JWTRole) -> None:
-    owner = sa.create_engine(server.url("psycopg", postgres.OWNER, database))
-    install(owner, auth, login=postgres.LOGIN)
-    Base.metadata.create_all(owner)
-    owner.dispose()
+class _Tables:
+    """Make the table the specification is about."""
+
+    @staticmethod
+    def make_tables(server: postgres.Server, database: str) -> None:
+        owner = sa.create_engine(server.url("psycopg", postgres.OWNER, database))
+        # The other mode is changed into, with the policies in place.
+        with owner.begin() as conn:
+            create.execute(conn, latest("application").up())
+        Base.metadata.create_all(owner)
+        owner.dispose()
 
 
 def _sqlstate(error: BaseException) -> str | None:
@@ -80,18 +88,26 @@ def _sqlstate(error: BaseException) -> str | None:
     return sqlstate(found) if found is not None else None
 
 
-class SQLAlchemyAdapter:
+class SQLAlchemyAdapter(_Tables):
     """Sessions and connections of one engine with one pooled connection."""
 
     def __init__(
-        self, server: postgres.Server, database: str, auth: JWTRole, driver: str
+        self,
+        server: postgres.Server,
+        database: str,
+        auth: JWTRole,
+        driver: str,
+        **given: Any,
     ) -> None:
-        _create_tables(server, database, auth)
         self.name = f"sqlalchemy-{driver}"
         self.auth = auth
-        url = server.url(driver, postgres.LOGIN, database)
-        self._engine = attach(sa.create_engine(url, pool_size=1, max_overflow=0), auth)
-        self._many = attach(sa.create_engine(url, pool_size=4), auth)
+        make = functools.partial(
+            sa.create_engine,
+            server.url(driver, postgres.LOGIN, database),
+            connect_args=given,
+        )
+        self._engine = attach(make(pool_size=1, max_overflow=0), auth)
+        self._many = attach(make(pool_size=4), auth)
 
     @contextlib.contextmanager
     def _session(self, who: Who) -> Iterator[orm.Session]:
@@ -213,20 +229,26 @@ def _rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in result] if result.returns_rows else []
 
 
-class SQLAlchemyAsyncAdapter:
+class SQLAlchemyAsyncAdapter(_Tables):
     """The same through async engines, on an event loop of its own."""
 
     def __init__(
-        self, server: postgres.Server, database: str, auth: JWTRole, driver: str
+        self,
+        server: postgres.Server,
+        database: str,
+        auth: JWTRole,
+        driver: str,
+        **given: Any,
     ) -> None:
-        _create_tables(server, database, auth)
         self.name = f"sqlalchemy-async-{driver}"
         self.auth = auth
-        url = server.url(driver, postgres.LOGIN, database)
-        self._engine = attach(
-            create_async_engine(url, pool_size=1, max_overflow=0), auth
+        make = functools.partial(
+            create_async_engine,
+            server.url(driver, postgres.LOGIN, database),
+            connect_args=given,
         )
-        self._many = attach(create_async_engine(url, pool_size=4), auth)
+        self._engine = attach(make(pool_size=1, max_overflow=0), auth)
+        self._many = attach(make(pool_size=4), auth)
         self._runner = asyncio.Runner()
 
     def _in_session(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from tests.behaviour.adapter import Adapter
-    from tests.behaviour.conftest import People
+    from tests.behaviour.opening import People
 
 WHO = (
     "SELECT current_user::text, session_user::text, jwtrole.subject(), "

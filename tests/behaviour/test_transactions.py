@@ -13,7 +13,7 @@ from tests.behaviour.adapter import OUTSIDE
 if TYPE_CHECKING:
     from jwtrole.testing import ThrowawayIssuer
     from tests.behaviour.adapter import Adapter
-    from tests.behaviour.conftest import People
+    from tests.behaviour.opening import People
 
 SETTINGS = (
     "SELECT current_user::text, current_setting('role'), "
