@@ -52,6 +52,14 @@ _SETTINGS = (
     " WHERE r.oid = ANY (p.polroles) AND r.rolname IN (SELECT"
     " pg_catalog.jsonb_array_elements_text($1::text::jsonb))))"
 )
+_TEMPORARY = (
+    "SELECT pg_catalog.quote_ident(pg_catalog.current_database()),"
+    " (SELECT pg_catalog.string_agg(r.rolname, ', ' ORDER BY r.rolname)"
+    " FROM pg_catalog.pg_roles AS r WHERE (r.rolname = session_user OR r.rolname IN"
+    " (SELECT pg_catalog.jsonb_array_elements_text($1::text::jsonb)))"
+    " AND pg_catalog.has_database_privilege("
+    "r.oid, pg_catalog.current_database(), 'TEMPORARY'))"
+)
 _DIFFERENCES = "SELECT jwtrole.differences($1::text::jsonb)"
 
 
@@ -82,10 +90,10 @@ class Gate:
         if self.auth.trust == "database":
             _check_installed(login, installed=installed, verifies=verifies)
             _check_schema(login, *run(_SCHEMA))
-            self._check_policies(*run(self._settings()))
-            self._check_trusted(
-                *run(Statement(_DIFFERENCES, (declaration(self.auth),)))
-            )
+            self._check_policies(*run(Statement(_SETTINGS, self._roles())))
+            declared = Statement(_DIFFERENCES, (declaration(self.auth),))
+            self._check_trusted(*run(declared))
+            self._check_temporary(*run(Statement(_TEMPORARY, self._roles())))
         elif verifies:
             msg = (
                 "The database verifies tokens itself and reads no claims that an "
@@ -96,10 +104,10 @@ class Gate:
             raise ConfigurationError(msg)
         self.passed = True
 
-    def _settings(self) -> Statement:
+    def _roles(self) -> tuple[str]:
         anonymous = self.auth.anonymous
         roles = [*self.auth.roles, *([] if anonymous is None else [anonymous.role])]
-        return Statement(_SETTINGS, (json.dumps(roles),))
+        return (json.dumps(roles),)
 
     def _check_policies(self, reading: str | None) -> None:
         if reading:
@@ -117,6 +125,16 @@ class Gate:
                 "`jwtrole issuers sync` as the owner (`manage.py jwtrole issuers sync` "
                 "with Django); in a copy of a database `jwtrole keys rotate-seal` "
                 "before."
+            )
+            raise ConfigurationError(msg)
+
+    def _check_temporary(self, database: str, roles: str | None) -> None:
+        if roles:
+            msg = (
+                f"These roles may make temporary tables: {roles}. One that injected "
+                "SQL leaves on a pooled connection stands before yours and takes the "
+                "next identity's rows: run REVOKE TEMPORARY ON DATABASE "
+                f"{database} FROM PUBLIC as the owner of the database."
             )
             raise ConfigurationError(msg)
 

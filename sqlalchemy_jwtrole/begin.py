@@ -23,7 +23,7 @@ from jwtrole.errors import ConfigurationError, TrustWarning
 from jwtrole.gate import Gate
 from jwtrole.tickets import Tickets
 from sqlalchemy_jwtrole.engines import Attachable, engines_of
-from sqlalchemy_jwtrole.preamble import ask, driver_of, send
+from sqlalchemy_jwtrole.preamble import ask, driver_of, forget_prepared, send
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Guard", "attach", "listen"]
 
-#: Where the pool's record keeps who was last put on.
+#: Where the pool's record keeps who was last put on, in this transaction and at all.
 _WORN = "jwtrole.worn"
+_LAST = "jwtrole.last"
 
 # What only ends or undoes work needs nobody, and must get through where the identity
 # that did the work has left. A whole statement: nothing hides behind it.
@@ -105,6 +106,9 @@ class Guard:
         # Inside a transaction whoever began it stays noted, also where this fails: a
         # ROLLBACK TO must not let another one take over.
         _forget_if_idle(conn.info, driver)
+        if self.tickets is not None and conn.info.get(_LAST) != want.fingerprint:
+            forget_prepared(conn)
+            conn.info[_LAST] = want.fingerprint
         on = send(conn, want, statements, tickets=self.tickets, again=again)
         if on:
             conn.info[_WORN] = want

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jwtrole.identity import Identity
     from jwtrole.tickets import Tickets
 
-__all__ = ["ask", "driver_of", "send", "text_of"]
+__all__ = ["ask", "driver_of", "forget_prepared", "send", "text_of"]
 
 #: Where the pool's record keeps how much of a query the server shows.
 _SHOWN = "jwtrole.shown"
@@ -123,6 +123,22 @@ def _send(
                     tickets.keep(want, *row[-2:])
     finally:
         cursor.close()
+
+
+def forget_prepared(conn: Connection) -> None:
+    """Have a driver use no statement that it prepared for somebody else.
+
+    Injected SQL can put another statement in the place of one that the driver keeps,
+    and would so run as the next identity of a pooled connection. psycopg then prepares
+    nothing; asyncpg keeps what one identity alone has used since.
+    """
+    driver = driver_of(conn)
+    if hasattr(driver, "prepare_threshold"):
+        driver.prepare_threshold = None
+    adapted: Any = conn.connection.dbapi_connection
+    kept = getattr(adapted, "_prepared_statement_cache", None)
+    if kept is not None:
+        kept.clear()
 
 
 @contextlib.contextmanager

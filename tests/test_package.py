@@ -34,7 +34,7 @@ RELEASED = {
     "claims_1_down.sql": (
         "a4cd28b891bc984f8d3a9cc712a68d7f8bd00b79dd67c0ebc359ac006653ecfa"
     ),
-    "gate_1.sql": ("fce2a6ca8dd54971b6ca0d0e210527e4a53d5f4fdfa4b9dbcde2b8cf8c987ed8"),
+    "gate_1.sql": ("2cb5591d047599e5941876855c980a9725a383b93e2ec76d15756668022c320b"),
     "gate_1_down.sql": (
         "d1ea1db371201cdb24f9149b6297704c91e59fb9c777df3074a09805c4695703"
     ),

@@ -165,6 +165,10 @@ class JWTRoleDatabaseMixin(_Wrapper):
                 tickets=self._tickets(),
             )
             attach(connection, self._carrier)
+            if self._carrier.tickets is not None:
+                # Injected SQL could put another statement in the place of one that the
+                # driver keeps, and would so run as the connection's next identity.
+                connection.prepare_threshold = None
         return connection
 
     def connect(self) -> None:

@@ -69,6 +69,18 @@ CREATE OR REPLACE FUNCTION jwtrole.version() RETURNS integer
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS 'SELECT 3'
 -- //
+-- A temporary table comes before any other of its name: left on a pooled connection by
+-- injected SQL, it would take the next identity's rows. By default everybody may make
+-- one. Only the database's owner can take that away; where that is somebody else, the
+-- gate says so.
+DO $do$
+BEGIN
+    IF has_database_privilege('public', current_database(), 'TEMPORARY') THEN
+        EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+    END IF;
+END
+$do$
+-- //
 -- Default privileges of whoever installs give nobody anything.
 DO $do$
 DECLARE

@@ -380,9 +380,12 @@ def test_the_shadows_control(attempt: Attempt) -> None:
 
 @pytest.mark.usefixtures("table")
 def test_temporary_objects_shadow_nothing(
-    issuer: TrustedIssuer, attempt: Attempt
+    issuer: TrustedIssuer, attempt: Attempt, owner: psycopg.Connection
 ) -> None:
     """Tables and types in pg_temp, which is searched first by default, are not used."""
+    # The schema takes the right away when it is installed; somebody gave it back.
+    database = owner.info.dbname
+    owner.execute(f"GRANT TEMPORARY ON DATABASE {database} TO PUBLIC".encode())
     for statement in (
         "CREATE TEMP TABLE pg_roles (rolname name, rolsuper boolean)",
         "CREATE TEMP TABLE secret (ipad bytea, opad bytea)",
@@ -401,6 +404,7 @@ def test_temporary_objects_shadow_nothing(
     assert attempt.nobody
     attempt.end()
     assert attempt.resume(ticket) == "member"
+    owner.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC".encode())
 
 
 # --- hostile settings --------------------------------------------------------------

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from django_jwtrole.postgresql import base
+from sqlalchemy_jwtrole import begin
 from tests import trusting
 from tests.behaviour.opening import ADAPTERS, DATABASE, configuration, made, opened
 from tests.deployment.documented import PREPARING
@@ -67,28 +69,34 @@ def session(
         admin.execute("TRUNCATE invoice")
 
 
+def _preparing(wrapper: Any, given: dict[str, Any]) -> Any:
+    mixin: Any = base.JWTRoleDatabaseMixin
+    connection = mixin.get_new_connection(wrapper, given)
+    connection.prepare_threshold = given.get("prepare_threshold")
+    return connection
+
+
 def _read(adapter: Adapter, who: Any) -> list[str]:
     return [number for (number,) in adapter.sql(who, NUMBERS)]
 
 
 def test_a_temporary_table_stands_before_the_real_one(
-    session: Open, people: People
+    session: Open, server: postgres.Server, place: tuple[str, str], people: People
 ) -> None:
     """The control: where everybody may make one, it takes the next identity's rows."""
+    given = f"TEMPORARY ON DATABASE {place[1]}"
     with session() as adapter:
+        assert _read(adapter, people.alice) == []
+        trusting.run(server, place[1], f"GRANT {given} TO PUBLIC")
         adapter.sql(people.alice, *_SHADOW)
         adapter.add(people.bob, "blue-1")
+        trusting.run(server, place[1], f"REVOKE {given} FROM PUBLIC")
 
         assert _read(adapter, people.alice) == ["blue-1"]
 
 
-def test_without_the_right_to_temporary_tables_there_are_none(
-    session: Open, server: postgres.Server, place: tuple[str, str], people: People
-) -> None:
-    """The documented REVOKE keeps every identity from making one."""
-    database = place[1]
-    given = f"TEMPORARY ON DATABASE {database}"
-    trusting.run(server, database, f"REVOKE {given} FROM PUBLIC")
+def test_nobody_may_make_a_temporary_table(session: Open, people: People) -> None:
+    """The schema takes that right from everybody when it is installed."""
     with session() as adapter:
         with pytest.raises(Exception, match="permission denied") as refused:
             adapter.sql(people.alice, *_SHADOW)
@@ -97,14 +105,31 @@ def test_without_the_right_to_temporary_tables_there_are_none(
         assert adapter.sqlstate(refused.value) == "42501"
         assert _read(adapter, people.alice) == []
         assert _read(adapter, people.bob) == ["blue-1"]
-    trusting.run(server, database, f"GRANT {given} TO PUBLIC")
+
+
+def test_no_statement_that_a_driver_keeps_serves_another_identity(
+    session: Open, place: tuple[str, str], people: People
+) -> None:
+    """Whatever the driver is told, what stands in its place is never run."""
+    with session(**PREPARING[ADAPTERS[place[0]][2]]) as adapter:
+        adapter.add(people.bob, "blue-1")
+        for _ in range(2):
+            assert _read(adapter, people.bob) == ["blue-1"]
+        adapter.sql(people.alice, _SWAP)
+
+        assert _read(adapter, people.bob) == ["blue-1"]
 
 
 def test_a_statement_that_the_driver_keeps_can_be_swapped(
-    session: Open, place: tuple[str, str], people: People
+    session: Open,
+    place: tuple[str, str],
+    people: People,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The control: what stands in its place runs as the next identity."""
+    """The control: were it kept, it would run as the next identity."""
     driver = ADAPTERS[place[0]][2]
+    monkeypatch.setattr(begin, "forget_prepared", lambda _: None)
+    monkeypatch.setattr(base.DatabaseWrapper, "get_new_connection", _preparing)
     with session(**PREPARING[driver]) as adapter:
         adapter.add(people.bob, "blue-1")
         for _ in range(2):

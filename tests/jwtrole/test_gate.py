@@ -280,6 +280,12 @@ def test_a_copy_is_refused_until_its_seal_is_its_own(
         assert "is a copy of the one its seal was made for" in said
         assert "jwtrole keys rotate-seal" in said
         trusting.run(server, name, "SELECT jwtrole.rotate_seal()")
+        # A copy has the default privileges of a new database.
+        assert "may make temporary tables: anon, app_login" in refused(
+            server, name, make_auth()
+        )
+        with psycopg.connect(server.dsn, autocommit=True) as admin:
+            admin.execute(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC".encode())
         assert ask(server, name, make_auth()).passed
     finally:
         server.drop_database(name)
