@@ -125,7 +125,7 @@ _VERIFYING = ("claims_1", "verify_1", "trust_1", "seal_1")
 _RELEASES = {
     1: Release(1, "application", ("claims_1",)),
     2: Release(2, "database", _VERIFYING, _LOGIN),
-    3: Release(3, "database", (*_VERIFYING, "gate_1"), (*_LOGIN, *_GATE)),
+    3: Release(3, "database", (*_VERIFYING, "seal_2", "gate_1"), (*_LOGIN, *_GATE)),
 }
 
 

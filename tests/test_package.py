@@ -42,6 +42,10 @@ RELEASED = {
     "seal_1_down.sql": (
         "0c3db666e931bc3349d1dc331e839e278e9fe03bf4fd3a5fef6e6c84a56e5387"
     ),
+    "seal_2.sql": ("b404d714bf05cb11037608e621da8ff582a68b9ded755109f94b66f1f79d0d99"),
+    "seal_2_down.sql": (
+        "c07b093b3b7a0770c160ac1fcd86d9a78c4f52f42d3b37258ee6cc42e8558bc5"
+    ),
     "trust_1.sql": ("c05614a8bcdf99e54c5c9c2b43f55da222a73f92be3b2090a381ad702e15f828"),
     "trust_1_down.sql": (
         "d72fad589d731ff76051d977d85e04129e9a168395d48a0b7b5b47c052f9038d"

@@ -306,10 +306,12 @@ def test_fields_cannot_be_shifted(owner: psycopg.Connection) -> None:
     same = owner.execute(
         "SELECT jwtrole._sealed_with('a', 'b', 'i', 'role', '1', '23')"
         " = jwtrole._sealed_with('a', 'b', 'i', 'role', '12', '3'),"
+        " jwtrole._seal_of('a', 'b', 'p', 'b', 'role', '1', '23')"
+        " = jwtrole._seal_of('a', 'b', 'p', 'b', 'role', '12', '3'),"
         " 'role' || '1' || '23' = 'role' || '12' || '3'"
     ).fetchone()
 
-    assert same == (False, True)
+    assert same == (False, False, True)
 
 
 # --- shadowing ---------------------------------------------------------------------
