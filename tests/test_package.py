@@ -42,7 +42,7 @@ RELEASED = {
     "seal_1_down.sql": (
         "0c3db666e931bc3349d1dc331e839e278e9fe03bf4fd3a5fef6e6c84a56e5387"
     ),
-    "seal_2.sql": ("b404d714bf05cb11037608e621da8ff582a68b9ded755109f94b66f1f79d0d99"),
+    "seal_2.sql": ("91b249e0ca1982dd80ae4768be274ce73a6468bba71eebbc9608971fa5982cd6"),
     "seal_2_down.sql": (
         "c07b093b3b7a0770c160ac1fcd86d9a78c4f52f42d3b37258ee6cc42e8558bc5"
     ),

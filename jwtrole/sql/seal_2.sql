@@ -72,6 +72,9 @@ BEGIN
             WHEN i.generation IS DISTINCT FROM (t.head ->> 4)::bigint THEN 'JW001'
             WHEN (t.head ->> 0)::numeric <= extract(epoch FROM clock_timestamp())
                 THEN 'JW002'
+            -- Made before the clock was set back: it would outlast what it may.
+            WHEN (t.head ->> 0)::numeric - i.max_ticket - i.leeway
+                > extract(epoch FROM clock_timestamp()) THEN 'JW001'
             ELSE left(concat(
                 set_config('request.jwt.claims',
                     set_config('jwtrole.claims', t.claims, true), true),

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
-from tests.database.acting import ANONYMOUS, LOG_IN, RESUME, Attempt
+from tests.database.acting import (
+    ANONYMOUS,
+    LOG_IN,
+    RESUME,
+    Attempt,
+    temporary_objects,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -385,18 +391,16 @@ def test_temporary_objects_shadow_nothing(
     issuer: TrustedIssuer, attempt: Attempt, owner: psycopg.Connection
 ) -> None:
     """Tables and types in pg_temp, which is searched first by default, are not used."""
-    # The schema takes the right away when it is installed; somebody gave it back.
-    database = owner.info.dbname
-    owner.execute(f"GRANT TEMPORARY ON DATABASE {database} TO PUBLIC".encode())
-    for statement in (
-        "CREATE TEMP TABLE pg_roles (rolname name, rolsuper boolean)",
-        "CREATE TEMP TABLE secret (ipad bytea, opad bytea)",
-        "CREATE TEMP TABLE pg_database (oid oid, datname name)",
-        "CREATE DOMAIN pg_temp.jsonb AS text",
-        "CREATE DOMAIN pg_temp.numeric AS text",
-        "SET search_path = pg_temp, jwtrole, pg_catalog",
-    ):
-        attempt.run(statement)
+    with temporary_objects(owner):
+        for statement in (
+            "CREATE TEMP TABLE pg_roles (rolname name, rolsuper boolean)",
+            "CREATE TEMP TABLE secret (ipad bytea, opad bytea)",
+            "CREATE TEMP TABLE pg_database (oid oid, datname name)",
+            "CREATE DOMAIN pg_temp.jsonb AS text",
+            "CREATE DOMAIN pg_temp.numeric AS text",
+            "SET search_path = pg_temp, jwtrole, pg_catalog",
+        ):
+            attempt.run(statement)
     # The control: to the session itself its own table comes first.
     assert attempt.value("SELECT count(*) FROM pg_roles") == 0
 
@@ -406,7 +410,6 @@ def test_temporary_objects_shadow_nothing(
     assert attempt.nobody
     attempt.end()
     assert attempt.resume(ticket) == "member"
-    owner.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC".encode())
 
 
 # --- hostile settings --------------------------------------------------------------

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import psycopg
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 AUDIENCE = "billing"
 LOG_IN = (
@@ -167,3 +171,12 @@ class Attempt:
         ]
         needs = self.refused("SELECT jwtrole.require(current_setting('role'))")
         return not self.sealed and ways == ["JW006"] * 3 and needs == "JW005"
+
+
+@contextlib.contextmanager
+def temporary_objects(owner: psycopg.Connection) -> Iterator[None]:
+    """Let everybody make temporary objects, which the schema takes away."""
+    given = f"TEMPORARY ON DATABASE {owner.info.dbname}"
+    owner.execute(f"GRANT {given} TO PUBLIC".encode())
+    yield
+    owner.execute(f"REVOKE {given} FROM PUBLIC".encode())

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests import postgres
-from tests.database.acting import ANONYMOUS
+from tests.database.acting import ANONYMOUS, temporary_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,11 +91,15 @@ def test_an_unfit_role_is_refused_when_mapped_and_at_login(
 
 
 def test_a_temporary_table_makes_no_owner(
-    issuer: TrustedIssuer, attempt: Attempt, neighbour: Attempt
+    issuer: TrustedIssuer,
+    attempt: Attempt,
+    neighbour: Attempt,
+    owner: psycopg.Connection,
 ) -> None:
     """Whoever makes a temporary table cannot lock the others of its role out."""
     neighbour.log_in(issuer.mint())
-    neighbour.run("CREATE TEMP TABLE mine (a int)", "COMMIT")
+    with temporary_objects(owner):
+        neighbour.run("CREATE TEMP TABLE mine (a int)", "COMMIT")
 
     attempt.log_in(issuer.mint())
     assert attempt.sealed
