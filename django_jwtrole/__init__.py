@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from django_jwtrole.expressions import Claim
 from django_jwtrole.policy import Grant, Policy
+from jwtrole.fixed_roles import Role
 
-__all__ = ["Claim", "Grant", "Policy"]
+__all__ = ["Claim", "Grant", "Policy", "Role"]

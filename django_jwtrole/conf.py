@@ -12,11 +12,14 @@ from django.core.signals import setting_changed
 from django.db import connections
 
 from jwtrole.errors import ConfigurationError
-from jwtrole.identity import RoleMap, allowed_role
+from jwtrole.fixed_roles import every_role, name_of, reach
+from jwtrole.identity import RoleMap
 from jwtrole.tokens import Issuer, JWTRole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from jwtrole.fixed_roles import Role
 
 __all__ = ["Conf", "auth", "conf", "is_protected", "protected_aliases"]
 
@@ -52,6 +55,7 @@ class Conf:
             run there, and nothing is put on.
         roles: ``ROLES``: the fixed roles a token may name.
         anonymous: ``ANONYMOUS``: the role without a token, or ``None``.
+        fixed_roles: every role by name, the anonymous one and inherited ones as well.
         contrib: ``CONTRIB``: alias on which the models of Django's own apps are read
             and written, or ``None``; nothing is put on there either.
     """
@@ -59,11 +63,16 @@ class Conf:
     owner: str
     roles: tuple[str, ...]
     anonymous: str | None
+    fixed_roles: Mapping[str, Role]
     contrib: str | None
 
     def is_protected(self, alias: str) -> bool:
         """Tell whether statements on an alias run as whoever is acting."""
         return alias not in {self.owner, self.contrib}
+
+    def reach(self, role: str) -> frozenset[str]:
+        """Return the roles whose grants and policies are a role's."""
+        return reach(self.fixed_roles, role)
 
 
 def _given() -> Mapping[str, Any]:
@@ -110,10 +119,13 @@ def conf() -> Conf:
     """
     given = _given()
     anonymous = given.get("ANONYMOUS")
+    without_token = [] if anonymous is None else [anonymous]
+    role_map = RoleMap(given["ROLES"], given.get("ROLE_CLAIM", "role"))
     return Conf(
         owner=_alias(given, "OWNER") or "",
-        roles=RoleMap(given["ROLES"], given.get("ROLE_CLAIM", "role")).roles,
-        anonymous=None if anonymous is None else allowed_role(anonymous),
+        roles=role_map.roles,
+        anonymous=None if anonymous is None else name_of(anonymous),
+        fixed_roles=every_role([*role_map.declared, *without_token]),
         contrib=_alias(given, "CONTRIB"),
     )
 
@@ -139,12 +151,13 @@ def auth() -> JWTRole:
     Raises:
         ConfigurationError: A key that is unknown or missing, a value that cannot work.
     """
-    given, checked = _given(), conf()
+    conf()  # for what is wrong with the rest
+    given = _given()
     return JWTRole(
         issuers=[_issuer(i, issuer) for i, issuer in enumerate(given["ISSUERS"])],
         roles=given["ROLES"],
         role_claim=given.get("ROLE_CLAIM", "role"),
-        anonymous=checked.anonymous,
+        anonymous=given.get("ANONYMOUS"),
         app_name=given.get("APP_NAME", "jwtrole"),
         trust=given.get("TRUST", "database"),
     )

@@ -57,8 +57,9 @@ class RowSecurityMixin(models.Model):
     @classmethod
     def _updatable(cls, role: str) -> frozenset[str] | None:
         found: set[str] = set()
+        reached = conf().reach(role) | {"PUBLIC"}
         for constraint in cls._meta.constraints:
-            if isinstance(constraint, Grant) and constraint.to in {role, "PUBLIC"}:
+            if isinstance(constraint, Grant) and constraint.to in reached:
                 names = constraint.updatable()
                 if names is None:
                     return None

@@ -15,6 +15,7 @@ from jwtrole.errors import (
     TrustWarning,
     UnknownIssuer,
 )
+from jwtrole.fixed_roles import Role
 from jwtrole.identity import Identity
 from jwtrole.tokens import Issuer, JWTRole
 
@@ -28,6 +29,7 @@ __all__ = [
     "JWTRoleError",
     "KeysUnavailable",
     "NoIdentity",
+    "Role",
     "RoleDenied",
     "TokenError",
     "TokenExpired",

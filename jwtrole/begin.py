@@ -8,16 +8,21 @@ statements come out, or an error that keeps the user's statement from running.
 from __future__ import annotations
 
 import enum
+import itertools
 import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from jwtrole import role_settings
 from jwtrole.context import UNSET, Unset
 from jwtrole.errors import IdentityChanged, NoIdentity, TokenExpired
 from jwtrole.identity import Identity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jwtrole.role_settings import Settings
     from jwtrole.tickets import Tickets
 
 __all__ = [
@@ -91,8 +96,8 @@ _NONE = Statement("SELECT pg_catalog.set_config('role', 'none', true)")
 
 _LOGIN = (
     "SELECT pg_catalog.set_config('application_name', $1, true),"
-    " pg_catalog.set_config('role', l.role, true), l.ticket,"
-    " extract(epoch FROM l.expires)::float8 FROM jwtrole.login($2) AS l"
+    " pg_catalog.set_config('role', l.role, true){settings}, l.ticket,"
+    " extract(epoch FROM l.expires)::float8 FROM jwtrole.login(${last}) AS l"
 )
 _RESUME = (
     "SELECT pg_catalog.set_config('application_name', $1, true),"
@@ -133,7 +138,10 @@ def sentinel(who: Identity | Nobody, app_name: str) -> str:
 
 
 def preamble(
-    who: Identity | Nobody, app_name: str, tickets: Tickets | None = None
+    who: Identity | Nobody,
+    app_name: str,
+    tickets: Tickets | None = None,
+    settings: Settings | None = None,
 ) -> tuple[Statement, ...]:
     """Return the statements that put an identity on, for this transaction alone.
 
@@ -142,14 +150,30 @@ def preamble(
         app_name: The application's name in the sentinel.
         tickets: What the database has handed out, where it verifies tokens itself;
             ``None`` where the application is trusted to.
+        settings: The settings of each role that has some, which go with the role.
     """
+    own = _own(who, settings)
     if tickets is not None and isinstance(who, Identity):
-        return (_NONE, _asked(who, sentinel(who, app_name), tickets))
+        return (_NONE, _asked(who, sentinel(who, app_name), tickets, own))
     claims = who.claims_json if isinstance(who, Identity) else ""
-    return (Statement(_PUT_ON, (who.role, claims, sentinel(who, app_name))),)
+    return (_with(_PUT_ON, (who.role, claims, sentinel(who, app_name)), own),)
 
 
-def _asked(who: Identity, name: str, tickets: Tickets) -> Statement:
+def _own(who: Identity | Nobody, settings: Settings | None) -> Mapping[str, str]:
+    # Who stands in for an identity in tests is the owner: without any limit.
+    return (settings or {}).get(who.role, {}) if isinstance(who, Identity) else {}
+
+
+def _with(
+    sql: str, parameters: tuple[str, ...], own: Mapping[str, str], kind: Kind = "plain"
+) -> Statement:
+    text = sql + role_settings.columns(own, len(parameters) + 1)
+    return Statement(text, (*parameters, *itertools.chain(*own.items())), kind)
+
+
+def _asked(
+    who: Identity, name: str, tickets: Tickets, own: Mapping[str, str]
+) -> Statement:
     if who.token is None:
         if who.claims:
             msg = (
@@ -157,11 +181,14 @@ def _asked(who: Identity, name: str, tickets: Tickets) -> Statement:
                 "tokens itself: act as what JWTRole.verify() returns."
             )
             raise NoIdentity(msg)
-        return Statement(_ANONYMOUS, (name,), "anonymous")
+        return _with(_ANONYMOUS, (name,), own, "anonymous")
     ticket = tickets.get(who)
-    if ticket is None:
-        return Statement(_LOGIN, (name, who.token), "login")
-    return Statement(_RESUME, (name, ticket), "resume")
+    if ticket is not None:
+        return _with(_RESUME, (name, ticket), own, "resume")
+    # The token comes last in the text, hence among the parameters.
+    text = _LOGIN.format(settings=role_settings.columns(own, 2), last=2 + 2 * len(own))
+    pairs = itertools.chain(*own.items())
+    return Statement(text, (name, *pairs, who.token), "login")
 
 
 def wanted(
@@ -203,6 +230,7 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
     app_name: str,
     may_change: bool = False,
     tickets: Tickets | None = None,
+    settings: Settings | None = None,
 ) -> tuple[Statement, ...]:
     """Return the statements that must precede the user's, none where all is in force.
 
@@ -215,6 +243,7 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
         may_change: Whether another identity may follow inside one transaction; for
             tests, where several requests share one.
         tickets: What the database has handed out, where it verifies tokens itself.
+        settings: The settings of each role that has some.
 
     Raises:
         IdentityChanged: Another identity is in force in the open transaction.
@@ -225,11 +254,11 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
         return ()
     if worn is None or state is TransactionState.IDLE:
         _refuse_expired(want)
-        return preamble(want, app_name, tickets)
+        return preamble(want, app_name, tickets, settings)
     if worn == want:
         # Undone by ROLLBACK TO, COMMIT AND CHAIN and the like: put on again.
         undone = reported != sentinel(want, app_name)
-        return preamble(want, app_name, tickets) if undone else ()
+        return preamble(want, app_name, tickets, settings) if undone else ()
     if not may_change:
         msg = (
             f"The open transaction runs as {worn.role!r} and another identity, "
@@ -238,7 +267,11 @@ def decide(  # noqa: PLR0913  six facts are what the decision rests on
         )
         raise IdentityChanged(msg, in_force=worn.role, wanted=want.role)
     _refuse_expired(want)
-    return (*_SETTLE, *preamble(want, app_name, tickets))
+    return (
+        *_SETTLE,
+        *map(Statement, role_settings.taken_off(_own(worn, settings))),
+        *preamble(want, app_name, tickets, settings),
+    )
 
 
 def _refuse_expired(who: Identity | Nobody) -> None:

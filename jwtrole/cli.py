@@ -10,7 +10,9 @@ from jwtrole import cli_trust, install, roles
 from jwtrole.errors import ConfigurationError, JWTRoleError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from jwtrole.fixed_roles import Role
 
 __all__ = ["main"]
 
@@ -54,23 +56,43 @@ def _add_bootstrap(
         ),
     )
     command.add_argument("--owner", required=True, help="owns tables, runs migrations")
-    command.add_argument("--login", required=True, help="the application logs in as it")
     command.add_argument(
-        "--role", action="append", required=True, help="a fixed role; may be repeated"
+        "--login",
+        action="append",
+        required=True,
+        help="the application logs in as it; may be repeated",
+    )
+    command.add_argument(
+        "--auth",
+        help="where the JWTRole stands, as in billing.auth:auth, whose roles are made",
+    )
+    command.add_argument(
+        "--role", action="append", default=[], help="a fixed role; may be repeated"
     )
     command.add_argument("--anonymous", help="the role without a token")
-    command.add_argument("--test", help="logs in to test databases")
+    command.add_argument(
+        "--test", action="append", help="logs in to test databases; may be repeated"
+    )
     command.add_argument("--apply", action="store_true", help="run them on --dsn")
     command.add_argument("--dsn", help="where to apply them, as a role with CREATEROLE")
     command.set_defaults(run=_bootstrap)
 
 
 def _bootstrap(chosen: argparse.Namespace) -> int:
+    anonymous = [chosen.anonymous] if chosen.anonymous else []
+    names = [*chosen.role, *anonymous]
+    known: Mapping[str, Role] = {}
+    if chosen.auth is not None:
+        auth = cli_trust.named(chosen.auth)
+        known = auth.fixed_roles
+        names += [*auth.roles, *([auth.anonymous.role] if auth.anonymous else [])]
+    elif not chosen.role:
+        msg = "Nothing says which fixed roles to make: give --auth, --role or both."
+        raise ConfigurationError(msg)
     statements = roles.bootstrap(
         owner=chosen.owner,
         login=chosen.login,
-        roles=chosen.role,
-        anonymous=chosen.anonymous,
+        roles=[known.get(name, name) for name in dict.fromkeys(names)],
         test=chosen.test,
     )
     if not chosen.apply:

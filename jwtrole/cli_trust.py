@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jwtrole.begin import Statement
     from jwtrole.tokens import JWTRole
 
-__all__ = ["add_to", "apply"]
+__all__ = ["add_to", "apply", "named"]
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -48,6 +48,31 @@ def apply(dsn: str, statements: Sequence[str | Statement]) -> None:
         raise ConfigurationError(msg) from None
     for warning in run_script(dsn, statements):
         print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
+
+
+def named(place: str) -> JWTRole:
+    """Return the configuration that stands in a module.
+
+    Args:
+        place: Module and name, as in ``billing.auth:auth``.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    from jwtrole.tokens import JWTRole  # noqa: PLC0415
+
+    module, _, name = place.partition(":")
+    # As `python -m` does: what stands in the current directory can be named.
+    sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module), name or "auth", None)
+    except (ImportError, ValueError) as error:
+        msg = f"{place!r} cannot be imported: {error}."
+        raise ConfigurationError(msg) from None
+    if not isinstance(found, JWTRole):
+        msg = f"{place!r} is no JWTRole: name one as module:name."
+        raise ConfigurationError(msg)
+    return found
 
 
 def _add_issuers(
@@ -126,7 +151,7 @@ def _sync(chosen: argparse.Namespace) -> int:
     # Only this command reads keys; the others work without.
     from jwtrole.sync import statements  # noqa: PLC0415
 
-    apply(chosen.dsn, statements(_named(chosen.auth)))
+    apply(chosen.dsn, statements(named(chosen.auth)))
     return 0
 
 
@@ -150,20 +175,3 @@ def _change(dsn: str, change: revocation.Change) -> int:
     apply(dsn, change.statements)
     print(change.done)  # noqa: T201
     return 0
-
-
-def _named(place: str) -> JWTRole:
-    from jwtrole.tokens import JWTRole  # noqa: PLC0415
-
-    module, _, name = place.partition(":")
-    # As `python -m` does: what stands in the current directory can be named.
-    sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), name or "auth", None)
-    except (ImportError, ValueError) as error:
-        msg = f"{place!r} cannot be imported: {error}."
-        raise ConfigurationError(msg) from None
-    if not isinstance(found, JWTRole):
-        msg = f"{place!r} is no JWTRole: name one as module:name."
-        raise ConfigurationError(msg)
-    return found

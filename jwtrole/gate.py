@@ -41,16 +41,17 @@ _SCHEMA = Statement(
     " WHERE p.pronamespace = pg_catalog.to_regnamespace('jwtrole') AND p.proname IN"
     " ('login', 'resume', 'anonymous', 'differences'))"
 )
-# Policies of roles that nobody acts as are somebody else's.
+# Policies of roles that nobody acts as or inherits are somebody else's.
 _SETTINGS = (
     "SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p.polname) || ' on '"
     " || p.polrelid::regclass::text, ', ' ORDER BY p.polrelid::regclass::text,"
     " p.polname) FROM pg_catalog.pg_policy AS p WHERE pg_catalog.strpos("
     "pg_catalog.concat(pg_catalog.pg_get_expr(p.polqual, p.polrelid),"
     " pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)), 'current_setting(') > 0"
-    " AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r"
-    " WHERE r.oid = ANY (p.polroles) AND r.rolname IN (SELECT"
-    " pg_catalog.jsonb_array_elements_text($1::text::jsonb))))"
+    " AND (0 = ANY (p.polroles) OR EXISTS (SELECT FROM pg_catalog.pg_roles AS r,"
+    " pg_catalog.unnest(p.polroles) AS t (role) WHERE r.rolname IN (SELECT"
+    " pg_catalog.jsonb_array_elements_text($1::text::jsonb))"
+    " AND pg_catalog.pg_has_role(r.oid, t.role, 'USAGE')))"
 )
 _TEMPORARY = (
     "SELECT pg_catalog.quote_ident(pg_catalog.current_database()),"

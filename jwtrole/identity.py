@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from jwtrole.errors import ConfigurationError, RoleDenied
-from jwtrole.quoting import MAX_NAME_BYTES
+from jwtrole.fixed_roles import Role, name_of
 
-__all__ = ["Identity", "RoleMap", "allowed_role"]
+__all__ = ["Identity", "RoleMap"]
 
 # A sentinel tells one client of its own transactions and is never stored, so that
 # a key per process is enough and nobody can compute another's.
@@ -132,31 +132,12 @@ class Identity:
         return f"<Identity role={self.role!r} issuer={self.issuer!r}>"
 
 
-def allowed_role(name: object) -> str:
-    """Return the name of a role that a token may be mapped to.
-
-    Raises:
-        ConfigurationError: It is no string, ``none``, reserved (``pg_*``, ``public``
-            and the like), or over 63 bytes.
-    """
-    if not isinstance(name, str) or not name or not name.isprintable():
-        msg = f"A role is a non-empty printable string, not {name!r}."
-        raise ConfigurationError(msg)
-    reserved = {"none", "public", "current_role", "current_user", "session_user"}
-    if name.lower() in reserved or name.lower().startswith("pg_"):
-        msg = f"{name!r} is reserved by PostgreSQL: name a role of your own."
-        raise ConfigurationError(msg)
-    if len(name.encode()) > MAX_NAME_BYTES:
-        msg = f"The role {name!r} is over {MAX_NAME_BYTES} bytes: shorten it."
-        raise ConfigurationError(msg)
-    return name
-
-
 class RoleMap:
     """Map verified claims to one of the fixed roles.
 
     Args:
-        roles: The roles a token may name, or a mapping of claim value to role.
+        roles: The roles a token may name, or a mapping of claim value to role; each
+            role by name or as a :class:`jwtrole.Role`.
         claim: One literal claim name (``"https://example.com/role"`` is one name), a
             path as a list (``["realm_access", "roles"]``), or a callable that takes
             the claims and returns the value.
@@ -167,13 +148,18 @@ class RoleMap:
 
     def __init__(
         self,
-        roles: Sequence[str] | Mapping[str, str],
+        roles: Sequence[str | Role] | Mapping[str, str | Role],
         claim: str | Sequence[str] | RoleCallable = "role",
     ) -> None:
         if isinstance(roles, str):
             msg = f"roles is a list or a mapping, not the string {roles!r}."
             raise ConfigurationError(msg)
-        pairs = roles if isinstance(roles, Mapping) else {role: role for role in roles}
+        listed = tuple(roles.values() if isinstance(roles, Mapping) else roles)
+        pairs = (
+            roles
+            if isinstance(roles, Mapping)
+            else {name_of(one): one for one in listed}
+        )
         if not pairs:
             msg = "roles is empty: name the fixed roles a token may have."
             raise ConfigurationError(msg)
@@ -182,7 +168,8 @@ class RoleMap:
             if not isinstance(value, str) or not value:
                 msg = f"A claim value in roles is a non-empty string, not {value!r}."
                 raise ConfigurationError(msg)
-            self._by_value[value] = allowed_role(role)
+            self._by_value[value] = name_of(role)
+        self._declared = listed
         self._claim = claim if callable(claim) else self._path(claim)
 
     @staticmethod
@@ -197,6 +184,11 @@ class RoleMap:
     def roles(self) -> tuple[str, ...]:
         """Return the fixed roles, each once, in the order they were declared."""
         return tuple(dict.fromkeys(self._by_value.values()))
+
+    @property
+    def declared(self) -> tuple[str | Role, ...]:
+        """Return the roles as they were declared."""
+        return self._declared
 
     @property
     def values(self) -> Mapping[str, str]:

@@ -7,18 +7,22 @@ by somebody with CREATEROLE, and never dropped here.
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jwtrole.errors import ConfigurationError
-from jwtrole.identity import allowed_role
+from jwtrole.fixed_roles import allowed_role, every_role, name_of
 from jwtrole.install import OWNER_ROLE
+from jwtrole.memberships import block, inheritance, member
 from jwtrole.quoting import grantee, identifier, literal, qualified
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-__all__ = ["PRIVILEGES", "Grant", "bootstrap"]
+    from jwtrole.fixed_roles import Role
+
+__all__ = ["PRIVILEGES", "Grant", "bootstrap", "bootstrap_line"]
 
 #: What may be granted on a table. TRUNCATE, REFERENCES, TRIGGER and MAINTAIN are left
 #: out for good: they work past row security.
@@ -72,6 +76,14 @@ class Grant:
             raise ConfigurationError(msg)
         return f"{match[1]}({', '.join(sorted(names))})" if names else match[1]
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Return the columns that it names."""
+        lists = (one.partition("(")[2].removesuffix(")") for one in self.on)
+        return frozenset(
+            name for columns in lists if columns for name in columns.split(", ")
+        )
+
     @staticmethod
     def _quoted(privilege: str) -> str:
         name, bracket, columns = privilege.partition("(")
@@ -97,47 +109,79 @@ class Grant:
 def bootstrap(
     *,
     owner: str,
-    login: str,
-    roles: Sequence[str],
-    anonymous: str | None = None,
-    test: str | None = None,
+    login: str | Sequence[str],
+    roles: Sequence[str | Role],
+    anonymous: str | Role | None = None,
+    test: str | Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     r"""Return the statements that make owner, login and fixed roles; safe to repeat.
 
     Whoever runs them needs CREATEROLE, with ``test`` also CREATEDB, and from
     PostgreSQL 16 on the ADMIN option on those of the roles that somebody else made.
     Passwords are not set here: let the login role authenticate by certificate, peer
-    or IAM, or set one with ``\password``.
+    or IAM, or set one with ``\password``. No role is ever dropped.
 
     Args:
         owner: LOGIN; owns the tables and runs migrations.
-        login: LOGIN NOINHERIT; the application connects as it and may do nothing.
-        roles: The fixed roles a token may name.
+        login: LOGIN NOINHERIT; the application connects as it and may do nothing. One
+            or several.
+        roles: The fixed roles a token may name, each as a name or with what it
+            inherits. What one of these, or of those they inherit, inherits of the
+            others without saying so is taken away.
         anonymous: The role without a token.
-        test: LOGIN NOINHERIT for test databases; may become the owner too. Also gives
-            the owner CREATEDB.
+        test: LOGIN NOINHERIT for test databases, one or several; may become the owner
+            too. Also gives the owner CREATEDB.
 
     Raises:
-        ConfigurationError: A name that is reserved, unusable or given twice, or no
-            fixed role.
+        ConfigurationError: A name that is reserved, unusable or given twice, a role
+            that inherits itself, or no fixed role.
     """
-    fixed = _names(*roles, *(() if anonymous is None else (anonymous,)))
-    if isinstance(roles, str) or not fixed:
+    if isinstance(roles, str):
         msg = f"roles is a list that names at least one role, not {roles!r}."
         raise ConfigurationError(msg)
-    _names(OWNER_ROLE, owner, login, *(() if test is None else (test,)), *fixed)
+    declared = [*roles, *(() if anonymous is None else (anonymous,))]
+    fixed = _names(*map(name_of, declared))
+    if not fixed:
+        msg = f"roles is a list that names at least one role, not {roles!r}."
+        raise ConfigurationError(msg)
+    logins = _several(login)
+    tests = [] if test is None else _several(test)
+    every = every_role(declared)
+    _names(OWNER_ROLE, owner, *logins, *tests, *every)
     statements = [
         _role(OWNER_ROLE),
-        _role(owner, login=True, inherit=True, createdb=test is not None),
-        *(_role(name, inherit=True) for name in fixed),
-        _member(OWNER_ROLE, owner, inherit=True),
+        _role(owner, login=True, inherit=True, createdb=bool(tests)),
+        *(_role(name, inherit=True) for name in every),
+        member(OWNER_ROLE, owner, inherit=True, settable=True),
+        *inheritance(every),
     ]
-    for name, reach in ((login, fixed), (test, [owner, *fixed])):
-        if name is not None:
-            statements.append(_role(name, login=True))
-            statements += [_member(role, name, inherit=False) for role in reach]
-            statements += _quiet_parameters(name)
+    reaching = [(name, fixed) for name in logins]
+    reaching += [(name, [owner, *fixed]) for name in tests]
+    for name, reach in reaching:
+        statements.append(_role(name, login=True))
+        statements += [member(role, name, settable=True) for role in reach]
+        statements += _quiet_parameters(name)
     return tuple(statements)
+
+
+def bootstrap_line(*, owner: str, logins: Iterable[str], roles: Iterable[str]) -> str:
+    """Return the command that makes missing roles, for messages.
+
+    Args:
+        owner: The owner of the tables.
+        logins: What the application logs in as; empty where that is not known.
+        roles: The fixed roles that are missing; empty where they are not known.
+    """
+    words = ["jwtrole", "bootstrap", "--owner", owner]
+    for option, names in (("--login", logins), ("--role", roles)):
+        for name in list(names) or [option[2:].upper()]:
+            words += [option, name]
+    return shlex.join([*words, "--apply", "--dsn", "DSN"])
+
+
+def _several(names: object) -> list[Any]:
+    # What is no name either is left to be refused as one.
+    return list(names) if isinstance(names, list | tuple) else [names]
 
 
 def _names(*names: str) -> list[str]:
@@ -146,14 +190,6 @@ def _names(*names: str) -> list[str]:
         msg = f"Each role needs a name of its own: {', '.join(allowed)}."
         raise ConfigurationError(msg)
     return allowed
-
-
-def _block(body: str, **names: str) -> str:
-    # Quoted first: a name may hold the tag, so that the tag grows until none does.
-    text, tag = body.format(**names), "$do$"
-    while tag in text:
-        tag = f"{tag[:-1]}o$"
-    return f"DO {tag}\nBEGIN\n{text}\nEND\n{tag}"
 
 
 # CREATEROLE in an owner would let it make itself anybody. What is right already is left
@@ -182,7 +218,7 @@ def _role(
         f"the role {name} is there and works past row security (SUPERUSER, BYPASSRLS "
         "or REPLICATION): take that away or choose another name"
     )
-    return _block(
+    return block(
         _ROLE,
         name=identifier(name),
         value=literal(name).strip(),
@@ -195,21 +231,6 @@ def _role(
         ),
         verb="CREATEDB" if createdb else "NOCREATEDB",
     )
-
-
-# PostgreSQL 15 and older cannot read the exact form, which therefore is a text there.
-_MEMBER = """\
-    IF current_setting('server_version_num')::int >= 160000 THEN
-        EXECUTE {exact};
-    ELSE
-        {plain};
-    END IF;"""
-
-
-def _member(role: str, member: str, *, inherit: bool) -> str:
-    plain = f"GRANT {identifier(role)} TO {identifier(member)}"
-    exact = f"{plain} WITH INHERIT {'TRUE' if inherit else 'FALSE'}, SET TRUE"
-    return _block(_MEMBER, plain=plain, exact=literal(exact).strip())
 
 
 # Bound parameters reach the server's log; the settings are a superuser's.
@@ -258,7 +279,7 @@ def _quiet(login: str, what: str, found: str, alter: str, hint: str = "") -> str
         f"{what} of {login} can be set by a superuser alone: until then tokens and "
         "claims can appear in the server's log"
     )
-    return _block(
+    return block(
         _QUIET,
         value=literal(login).strip(),
         found=found,

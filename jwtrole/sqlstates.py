@@ -65,7 +65,7 @@ _ASKED: dict[tuple[str, str | None], tuple[type[JWTRoleError], str]] = {
 # What SET ROLE fails with: insufficient_privilege, invalid_parameter_value.
 _ROLE: dict[str | None, str] = {
     "42501": "was not granted to the login role",
-    "22023": "does not exist",
+    "22023": "does not exist, or has a setting whose value makes no sense",
 }
 
 

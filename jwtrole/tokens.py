@@ -7,15 +7,19 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from jwtrole import compact
 from jwtrole.errors import ConfigurationError, UnknownIssuer
-from jwtrole.identity import Identity, RoleCallable, RoleMap, allowed_role
+from jwtrole.fixed_roles import every_role, name_of, reach
+from jwtrole.identity import Identity, RoleCallable, RoleMap
 from jwtrole.issuers import Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from jwtrole.fixed_roles import Role
 
 __all__ = ["Issuer", "JWTRole"]
 
@@ -66,7 +70,8 @@ class JWTRole:
 
     Args:
         issuers: Who may issue tokens, each name once.
-        roles: The roles a token may name, or a mapping of claim value to role.
+        roles: The roles a token may name, or a mapping of claim value to role; each
+            role by name, or as a :class:`Role` with what it inherits and its limits.
         role_claim: Where the role stands: a claim's literal name, a path as a list, or
             a callable that takes the claims. In an array the first allowed role wins.
         anonymous: The role without a token, or ``None`` to refuse statements then.
@@ -84,10 +89,10 @@ class JWTRole:
     def __init__(  # noqa: PLR0913  settings with defaults
         self,
         issuers: Sequence[Issuer],
-        roles: Sequence[str] | Mapping[str, str],
+        roles: Sequence[str | Role] | Mapping[str, str | Role],
         role_claim: str | Sequence[str] | RoleCallable = "role",
         *,
-        anonymous: str | None = None,
+        anonymous: str | Role | None = None,
         trust: str = "database",
         app_name: str = "jwtrole",
         cache_size: int = 1024,
@@ -110,9 +115,15 @@ class JWTRole:
                 "claim or its path, or set trust='application'."
             )
             raise ConfigurationError(msg)
-        self._anonymous = (
-            None if anonymous is None else Identity(allowed_role(anonymous))
+        self._anonymous = None if anonymous is None else Identity(name_of(anonymous))
+        self._fixed_roles = every_role(
+            [*self._role_map.declared, *([] if anonymous is None else [anonymous])]
         )
+        self._settings = {
+            name: role.settings
+            for name, role in self._fixed_roles.items()
+            if role.settings
+        }
         self._trust = trust
         self._app_name = app_name
         self._cache = _Cache(cache_size)
@@ -132,6 +143,24 @@ class JWTRole:
     def roles(self) -> tuple[str, ...]:
         """Return the roles a token may name, each once."""
         return self._role_map.roles
+
+    @property
+    def fixed_roles(self) -> Mapping[str, Role]:
+        """Return every role by name, the anonymous one and inherited ones as well."""
+        return MappingProxyType(self._fixed_roles)
+
+    @property
+    def settings(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the settings of each role that has some."""
+        return self._settings
+
+    def reach(self, role: str) -> frozenset[str]:
+        """Return the roles whose grants and policies are a role's: itself, inherited.
+
+        Args:
+            role: A role's name; one that is not declared reaches itself alone.
+        """
+        return reach(self._fixed_roles, role)
 
     @property
     def anonymous(self) -> Identity | None:

@@ -100,6 +100,7 @@ class Guard:
             app_name=self.auth.app_name,
             may_change=self.may_change,
             tickets=self.tickets,
+            settings=self.auth.settings,
         )
         if not statements:
             return True

@@ -50,11 +50,17 @@ def trust(
     )
 
 
-def believe(server: postgres.Server, database: str, auth: JWTRole) -> None:
+def believe(
+    server: postgres.Server,
+    database: str,
+    auth: JWTRole,
+    *,
+    owner: str = postgres.OWNER,
+) -> None:
     """Have a database trust what a configuration does."""
-    with server.connect(postgres.OWNER, database) as owner, owner.transaction():
+    with server.connect(owner, database) as connection, connection.transaction():
         for statement in sync.statements(auth):
-            owner.execute(statement.with_percent().encode(), statement.parameters)
+            connection.execute(statement.with_percent().encode(), statement.parameters)
 
 
 def end_tickets(

@@ -163,6 +163,7 @@ class JWTRoleDatabaseMixin(_Wrapper):
                 self.jwtrole_auth().app_name,
                 may_change=nobody(self.settings_dict) is not None,
                 tickets=self._tickets(),
+                settings=self.jwtrole_auth().settings,
             )
             attach(connection, self._carrier)
             if self._carrier.tickets is not None:

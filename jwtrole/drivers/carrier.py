@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from jwtrole.begin import Nobody, Statement
     from jwtrole.identity import Identity
+    from jwtrole.role_settings import Settings
     from jwtrole.tickets import Tickets
 
     Connection = psycopg.Connection[Any]
@@ -43,6 +44,7 @@ class Carrier:
         app_name: The application's name in the sentinel.
         may_change: Whether another identity may follow inside one transaction.
         tickets: What the database has handed out, where it verifies tokens itself.
+        settings: The settings of each role that has some.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Carrier:
         *,
         may_change: bool = False,
         tickets: Tickets | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.want = want
         self.app_name = app_name
         self.may_change = may_change
         self.tickets = tickets
+        self.settings = settings
         #: Whether statements pass untouched: while connecting, and for pool checks.
         self.suspended: bool = True
         #: Whether the next statement at idle opens a transaction.
@@ -104,6 +108,7 @@ class Carrier:
             app_name=self.app_name,
             may_change=self.may_change,
             tickets=self.tickets,
+            settings=self.settings,
         )
         if found:
             self.worn = want

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from django_jwtrole import conf
+from jwtrole import Role
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ def test_settings_become_core_objects() -> None:
     assert auth.anonymous.role == "anon"
     assert auth.app_name == "jwtrole"
     assert conf.conf() == conf.Conf(
-        owner="owner", roles=("member", "manager"), anonymous="anon", contrib="owner"
+        owner="owner",
+        roles=("member", "manager"),
+        anonymous="anon",
+        fixed_roles={name: Role(name) for name in ("member", "manager", "anon")},
+        contrib="owner",
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from jwtrole.errors import ConfigurationError, RoleDenied
-from jwtrole.identity import Identity, RoleMap, allowed_role
+from jwtrole.fixed_roles import allowed_role
+from jwtrole.identity import Identity, RoleMap
 
 
 def make(role: str = "member", **claims: Any) -> Identity:
