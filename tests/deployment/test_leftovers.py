@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from django_jwtrole.postgresql import base
-from sqlalchemy_jwtrole import begin
 from tests import trusting
 from tests.behaviour.opening import ADAPTERS, DATABASE, configuration, made, opened
 from tests.deployment.documented import PREPARING
+from tests.deployment.keeping import keep_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,13 +68,6 @@ def session(
         admin.execute("TRUNCATE invoice")
 
 
-def _preparing(wrapper: Any, given: dict[str, Any]) -> Any:
-    mixin: Any = base.JWTRoleDatabaseMixin
-    connection = mixin.get_new_connection(wrapper, given)
-    connection.prepare_threshold = given.get("prepare_threshold")
-    return connection
-
-
 def _read(adapter: Adapter, who: Any) -> list[str]:
     return [number for (number,) in adapter.sql(who, NUMBERS)]
 
@@ -128,8 +120,7 @@ def test_a_statement_that_the_driver_keeps_can_be_swapped(
 ) -> None:
     """The control: were it kept, it would run as the next identity."""
     driver = ADAPTERS[place[0]][2]
-    monkeypatch.setattr(begin, "forget_prepared", lambda _: None)
-    monkeypatch.setattr(base.DatabaseWrapper, "get_new_connection", _preparing)
+    keep_prepared(monkeypatch)
     with session(**PREPARING[driver]) as adapter:
         adapter.add(people.bob, "blue-1")
         for _ in range(2):

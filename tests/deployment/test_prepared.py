@@ -9,6 +9,7 @@ import pytest
 from tests import trusting
 from tests.behaviour.opening import ADAPTERS, DATABASE, configuration, made, opened
 from tests.deployment.documented import PREPARING
+from tests.deployment.keeping import keep_prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,10 +81,11 @@ def _turns(people: People) -> list[tuple[Any, list[str]]]:
     ] * TURNS
 
 
-def test_one_statement_of_the_driver_serves_everybody(
-    preparing: Adapter, which: str, people: People
+def test_one_statement_of_the_driver_would_serve_everybody(
+    preparing: Adapter, which: str, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the driver has prepared once shows each identity and role its own rows."""
+    """Were it kept, it would show each identity and role its own rows all the same."""
+    keep_prepared(monkeypatch)
     for who, numbers in _turns(people):
         assert _read(preparing, who) == numbers
 
