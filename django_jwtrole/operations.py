@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
-from django_jwtrole.conf import auth, conf, protected_aliases
-from jwtrole.errors import ConfigurationError
+from django_jwtrole.conf import auth, conf
+from django_jwtrole.grants import GrantOn, RevokeOn
+from django_jwtrole.operation import DatabaseOperation, run
+from django_jwtrole.roles import logins, refuse_missing
 from jwtrole.install import (
     OWNER_ROLE,
     change,
@@ -22,7 +22,7 @@ from jwtrole.install import (
 from jwtrole.roles import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChangeJWTRole",
+    "GrantOn",
     "InstallJWTRole",
+    "RevokeOn",
     "UpgradeJWTRole",
     "install_first",
     "logins",
@@ -40,56 +42,8 @@ __all__ = [
 #: The label of this application.
 LABEL = "django_jwtrole"
 
-_MISSING = """
-SELECT name FROM pg_catalog.unnest(%s::text[]) AS name
-WHERE name NOT IN (SELECT rolname FROM pg_catalog.pg_roles) ORDER BY name
-"""
 
-
-def logins() -> dict[str, str]:
-    """Return the login role of each protected alias by alias."""
-    return {
-        alias: connections[alias].settings_dict["USER"] for alias in protected_aliases()
-    }
-
-
-class _SchemaOperation(Operation):
-    """Do something to the schema ``jwtrole`` on PostgreSQL, and to no model."""
-
-    reversible = True
-    reduces_to_sql = True
-
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Change no model."""
-
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: Editor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Do it."""
-        if schema_editor.connection.vendor == "postgresql":
-            self._forwards(schema_editor)
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: Editor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Undo it."""
-        if schema_editor.connection.vendor == "postgresql":
-            self._backwards(schema_editor)
-
-    def _forwards(self, schema_editor: Editor) -> None: ...
-
-    def _backwards(self, schema_editor: Editor) -> None: ...
-
-
-class InstallJWTRole(_SchemaOperation):
+class InstallJWTRole(DatabaseOperation):
     """Install the schema ``jwtrole`` and let the login see the list of migrations.
 
     Nothing happens on databases other than PostgreSQL. Backwards it removes whichever
@@ -112,18 +66,18 @@ class InstallJWTRole(_SchemaOperation):
         _refuse_missing_roles(schema_editor)
         given = self.version
         wanted = latest(auth().trust) if given is None else release(given)
-        _run(schema_editor, wanted.up())
+        run(schema_editor, wanted.up())
         for grant in _grants():
-            _run(schema_editor, grant.grant())
+            run(schema_editor, grant.grant())
         _let_in(schema_editor, wanted)
 
     def _backwards(self, schema_editor: Editor) -> None:
         # An error while a policy or a default still needs the schema.
         for grant in _grants():
-            _run(schema_editor, grant.revoke())
+            run(schema_editor, grant.revoke())
         installed = _installed(schema_editor)
         if installed is not None:
-            _run(schema_editor, release(installed).down())
+            run(schema_editor, release(installed).down())
 
     def describe(self) -> str:
         """Return one line about it."""
@@ -135,7 +89,7 @@ class InstallJWTRole(_SchemaOperation):
         return "install_jwtrole"
 
 
-class ChangeJWTRole(_SchemaOperation):
+class ChangeJWTRole(DatabaseOperation):
     """Turn one version of the schema ``jwtrole`` into another, policies in place.
 
     To have the database verify tokens, change 1 to 3 and leave ``JWTROLE["TRUST"]``
@@ -177,7 +131,7 @@ class ChangeJWTRole(_SchemaOperation):
         return f"jwtrole_{self.wanted}"
 
 
-class UpgradeJWTRole(_SchemaOperation):
+class UpgradeJWTRole(DatabaseOperation):
     """Bring an older schema ``jwtrole`` to a version of the same mode of trust.
 
     Nothing happens where it is that version or a newer one, nor on the way back: each
@@ -222,19 +176,14 @@ def _installed(schema_editor: Editor) -> int | None:
     return int(installed)
 
 
-def _run(schema_editor: Editor, statements: Iterable[str]) -> None:
-    for statement in statements:
-        schema_editor.execute(statement, params=None)
-
-
 def _change(schema_editor: Editor, installed: int, wanted: int) -> None:
-    _run(schema_editor, change(installed, wanted))
+    run(schema_editor, change(installed, wanted))
     _let_in(schema_editor, release(wanted))
 
 
 def _let_in(schema_editor: Editor, installed: Release) -> None:
     for role in dict.fromkeys(logins().values()):
-        _run(schema_editor, installed.grants(role))
+        run(schema_editor, installed.grants(role))
 
 
 def _grants() -> Iterator[Grant]:
@@ -244,22 +193,8 @@ def _grants() -> Iterator[Grant]:
 
 
 def _refuse_missing_roles(schema_editor: Editor) -> None:
-    fixed = [*conf().roles, *filter(None, [conf().anonymous])]
-    wanted = [OWNER_ROLE, *logins().values(), *fixed]
-    with schema_editor.connection.cursor() as cursor:
-        cursor.execute(_MISSING, [wanted])
-        missing = [name for (name,) in cursor.fetchall()]
-    if missing:
-        owner = connections[conf().owner].settings_dict["USER"]
-        login = next(iter(logins().values()), "app_login")
-        anonymous = f" --anonymous {conf().anonymous}" if conf().anonymous else ""
-        roles = " ".join(f"--role {role}" for role in conf().roles)
-        msg = (
-            f"PostgreSQL lacks the roles {', '.join(missing)}: have somebody with "
-            f"CREATEROLE run `jwtrole bootstrap --owner {owner} --login {login} "
-            f"{roles}{anonymous}`."
-        )
-        raise ConfigurationError(msg)
+    wanted = [OWNER_ROLE, *logins().values(), *conf().fixed_roles]
+    refuse_missing(schema_editor.connection, wanted)
 
 
 def install_first(connection: BaseDatabaseWrapper) -> None:

@@ -243,7 +243,16 @@ class Grant(TableConstraint):
         return lambda table: self._grant(model, table).grant()
 
     def _remove(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
-        return lambda table: self._grant(model, table).revoke()
+        # What another grant gives the same role goes with it, and is given again.
+        others = [
+            other
+            for other in model._meta.constraints
+            if isinstance(other, Grant) and other.to == self.to and other != self
+        ]
+        return lambda table: (
+            *self._grant(model, table).revoke(),
+            *(sql for other in others for sql in other._grant(model, table).grant()),
+        )
 
 
 def _fields(privilege: str) -> list[str]:

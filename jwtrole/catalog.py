@@ -9,18 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jwtrole.grants import KINDS
 from jwtrole.policy import TEMPLATE, Policy
 from jwtrole.quoting import literal, qualified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from jwtrole.grants import GrantOn
+
 __all__ = [
     "Found",
     "Privilege",
+    "PrivilegeOn",
+    "found_grants",
     "found_policies",
     "found_privileges",
     "found_sequences",
+    "grants_sql",
+    "named_sql",
     "policies_sql",
     "privileges_sql",
     "row_security_sql",
@@ -171,3 +178,101 @@ def found_sequences(rows: Iterable[Sequence[Any]]) -> dict[str, set[str]]:
     for column, role in rows:
         found.setdefault(column, set()).update(filter(None, [role]))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class PrivilegeOn:
+    """Be one privilege of one role on what is no table.
+
+    Args:
+        kind: One of :data:`jwtrole.grants.KINDS`.
+        schema: Its schema, or ``None`` where it is the one things are created in.
+        name: Its name; of a function with the types of its arguments.
+        role: The role, ``"PUBLIC"`` for everybody.
+        privilege: ``"USAGE"`` and the like.
+    """
+
+    kind: str
+    schema: str | None
+    name: str
+    role: str
+    privilege: str
+
+    def __lt__(self, other: PrivilegeOn) -> bool:
+        return self._key < other._key
+
+    @property
+    def _key(self) -> tuple[str, ...]:
+        return self.kind, self.schema or "", self.name, self.role, self.privilege
+
+
+_HOME = "NULLIF(n.nspname::text, pg_catalog.current_schema()::text)"
+_SIGNATURE = (
+    "p.proname::text || '(' || pg_catalog.array_to_string(ARRAY(SELECT "
+    "pg_catalog.format_type(t.type, NULL) FROM pg_catalog.unnest(p.proargtypes) "
+    "WITH ORDINALITY AS t (type, place) ORDER BY t.place), ', ') || ')'"
+)
+# What a table's column owns goes with the table.
+_OWNED = (
+    "EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid "
+    "AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjsubid > 0 "
+    "AND d.deptype IN ('a', 'i'))"
+)
+
+
+def grants_sql() -> str:
+    """Return a query for who but the owner may do what on what is no table.
+
+    To be read by :func:`found_grants`. Of default privileges those of the current user
+    alone count.
+    """
+    return (
+        "SELECT o.kind, o.home, o.name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE "
+        "pg_catalog.pg_get_userbyid(a.grantee)::text END, a.privilege_type FROM ("
+        f"SELECT 'sequence', n.nspname, {_HOME}, c.relname::text, c.relacl, c.relowner "
+        "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+        f"ON n.oid = c.relnamespace WHERE c.relkind = 'S' AND NOT {_OWNED} UNION ALL "
+        f"SELECT 'function', n.nspname, {_HOME}, {_SIGNATURE}, p.proacl, p.proowner "
+        "FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n "
+        "ON n.oid = p.pronamespace WHERE p.prokind <> 'p' UNION ALL "
+        "SELECT 'schema', n.nspname, NULL, n.nspname::text, n.nspacl, n.nspowner "
+        "FROM pg_catalog.pg_namespace n UNION ALL "
+        "SELECT 'default ' || CASE d.defaclobjtype WHEN 'r' THEN 'tables' "
+        "WHEN 'S' THEN 'sequences' ELSE 'functions' END, n.nspname, NULL, "
+        "n.nspname::text, d.defaclacl, d.defaclrole FROM pg_catalog.pg_default_acl d "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = d.defaclnamespace "
+        "WHERE d.defaclobjtype IN ('r', 'S', 'f') "
+        "AND pg_catalog.pg_get_userbyid(d.defaclrole) = current_user"
+        ") AS o (kind, schema, home, name, acl, owner) "
+        "CROSS JOIN LATERAL pg_catalog.aclexplode(o.acl) AS a "
+        "WHERE a.grantee <> o.owner AND o.schema NOT IN ('jwtrole', "
+        "'information_schema') AND pg_catalog.left(o.schema, 3) <> 'pg_'"
+    )
+
+
+def found_grants(rows: Iterable[Sequence[Any]]) -> set[PrivilegeOn]:
+    """Return the privileges that :func:`grants_sql` found and that can be granted."""
+    found = (PrivilegeOn(*row) for row in rows)
+    return {one for one in found if one.privilege in KINDS[one.kind]}
+
+
+def named_sql(grant: GrantOn) -> str | None:
+    """Return a query for what a grant names, as :func:`grants_sql` spells it.
+
+    One row (schema, name, owned by a column), or none where it is not there;
+    ``None`` where the name needs no looking up.
+    """
+    name = literal(grant.identity()).strip()
+    if grant.kind == "sequence":
+        return (
+            f"SELECT {_HOME}, c.relname::text, {_OWNED} FROM pg_catalog.pg_class c "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+            f"WHERE c.oid = pg_catalog.to_regclass({name})"
+        )
+    if grant.kind == "function":
+        return (
+            f"SELECT {_HOME}, {_SIGNATURE}, false FROM pg_catalog.pg_proc p "
+            "JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace "
+            f"WHERE p.oid = pg_catalog.to_regprocedure({name})"
+        )
+    return None

@@ -11,6 +11,7 @@ from sqlalchemy.schema import ExecutableDDLElement
 
 from jwtrole import install
 from jwtrole.errors import ConfigurationError
+from jwtrole.roles import bootstrap_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ __all__ = [
     "execute",
     "installed_version",
     "listen",
+    "listen_metadata",
     "listen_table",
     "query",
     "require_roles",
@@ -113,9 +115,12 @@ def _prepare(connection: Connection, tables: dict[str, Protection]) -> None:
         )
     elif isinstance(connection, Connection):
         # A mock connection, which prints what it is given, knows no database.
-        require_roles(connection, set().union(*(one.roles for one in tables.values())))
-        if installed_version(connection) is None:
-            require_roles(connection, [install.OWNER_ROLE])
+        named = set().union(*(one.roles for one in tables.values()))
+        installed = installed_version(connection) is not None
+        require_roles(
+            connection, named | (set() if installed else {install.OWNER_ROLE})
+        )
+        if not installed:
             execute(connection, install.release().up())
 
 
@@ -126,22 +131,63 @@ def installed_version(connection: Connection) -> int | None:
     return int(query(connection, "SELECT jwtrole.version()")[0][0])
 
 
-def require_roles(connection: Connection, roles: Iterable[str]) -> None:
+def require_roles(
+    connection: Connection, roles: Iterable[str], *, logins: Iterable[str] = ()
+) -> None:
     """Check that roles exist, which nothing but the bootstrap makes.
+
+    Args:
+        connection: Of the owner of the tables.
+        roles: What must exist.
+        logins: What the application logs in as, where that is known.
 
     Raises:
         ConfigurationError: Some are missing.
     """
-    known = {
-        row[0]
-        for row in query(connection, "SELECT rolname::text FROM pg_catalog.pg_roles")
-    }
-    if missing := sorted(set(roles) - known - {"PUBLIC"}):
+    sql = "SELECT rolname::text, rolname = session_user FROM pg_catalog.pg_roles"
+    known: dict[str, bool] = dict(map(tuple, query(connection, sql)))
+    missing = sorted(set(roles) - known.keys() - {"PUBLIC"})
+    if missing:
+        line = bootstrap_line(
+            owner=next(name for name, is_me in known.items() if is_me),
+            logins=logins,
+            roles=[
+                name for name in missing if name not in {install.OWNER_ROLE, *logins}
+            ],
+        )
         msg = (
-            f"The roles {', '.join(map(repr, missing))} do not exist: run jwtrole "
-            "bootstrap once, as somebody with CREATEROLE."
+            f"The roles {', '.join(map(repr, missing))} do not exist: have somebody "
+            f"with CREATEROLE run `{line}`, or with --auth MODULE:NAME instead of "
+            "--role."
         )
         raise ConfigurationError(msg)
+
+
+def listen_metadata(metadata: MetaData, describe: Callable[[], Protection]) -> None:
+    """Send what is no table's when the tables of a metadata are created."""
+
+    def describe_where(connection: Connection, tables: Any) -> Protection | None:
+        # Where all tables are there already, so is this; and a login that asks whether
+        # they are could grant nothing.
+        nothing = metadata.tables and not tables
+        if nothing or connection.dialect.name != "postgresql":
+            return None
+        return describe()
+
+    def before_create(
+        _metadata: MetaData, connection: Connection, *, tables: Any = (), **_: Any
+    ) -> None:
+        found = describe_where(connection, tables)
+        if found and isinstance(connection, Connection):
+            require_roles(connection, found.roles)
+
+    def after_create(
+        _metadata: MetaData, connection: Connection, *, tables: Any = (), **_: Any
+    ) -> None:
+        _protect(connection, describe_where(connection, tables))
+
+    event.listen(metadata, "before_create", before_create)
+    event.listen(metadata, "after_create", after_create)
 
 
 def _protect(connection: Connection, protection: Protection | None) -> None:

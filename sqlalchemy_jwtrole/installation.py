@@ -40,7 +40,7 @@ def install(owner: Engine | Connection, auth: JWTRole, *, login: str) -> None:
     """
     wanted = schema.latest(auth.trust)
     with _transaction(owner) as connection:
-        create.require_roles(connection, [schema.OWNER_ROLE, login])
+        create.require_roles(connection, [schema.OWNER_ROLE, login], logins=[login])
         installed = create.installed_version(connection)
         if installed is None:
             create.execute(connection, wanted.up())

@@ -131,10 +131,21 @@ class Grant(_Item):
         ).on
 
     def compiled(self, table: Table) -> roles.Grant:
-        """Return it with the table's name."""
-        return roles.Grant(
+        """Return it with the table's name.
+
+        Raises:
+            ConfigurationError: It names a column that the table does not have.
+        """
+        grant = roles.Grant(
             table=table.name, schema=table.schema, role=self.role, on=self.privileges
         )
+        if missing := sorted(grant.columns - {column.name for column in table.c}):
+            msg = (
+                f"Grant to {self.role!r}: {table.name!r} has no column "
+                f"{', '.join(map(repr, missing))}."
+            )
+            raise ConfigurationError(msg)
+        return grant
 
     def sequence(self, table: Table) -> SequenceGrant | None:
         """Return the use of the sequence that an INSERT draws from, if there is one."""

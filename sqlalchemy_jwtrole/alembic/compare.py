@@ -6,6 +6,7 @@ is to go; creations come after them, for a policy may read one that is to come.
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,7 @@ from sqlalchemy_jwtrole.alembic import operations as op
 from sqlalchemy_jwtrole.alembic import schema
 from sqlalchemy_jwtrole.alembic.canonical import canonical
 from sqlalchemy_jwtrole.alembic.columns import add_without_claims
+from sqlalchemy_jwtrole.alembic.grants import differing_grants
 from sqlalchemy_jwtrole.alembic.live import read
 from sqlalchemy_jwtrole.alembic.operation import Operation, TableName
 from sqlalchemy_jwtrole.alembic.privileges import (
@@ -24,6 +26,8 @@ from sqlalchemy_jwtrole.alembic.privileges import (
     differing_sequences,
     every_privilege,
 )
+from sqlalchemy_jwtrole.alembic.wanted import WANTED
+from sqlalchemy_jwtrole.grants import declared_on
 from sqlalchemy_jwtrole.policy import Declared, declared
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from jwtrole.catalog import Found
+    from jwtrole.grants import GrantOn
     from jwtrole.policy import Policy
     from sqlalchemy_jwtrole.alembic.live import Live
 
@@ -66,7 +71,9 @@ def compare(
             table, table.name, "table", reflected=False, compare_to=None
         )
     }
+    on_others = [*_declared_on(context)]
     named = {role for one in known.values() for role in one.role_names}
+    named |= {grant.to for one in on_others for grant in one} | WANTED.roles
     retyped = set(_retyped(upgrade))
     changes = _Changes()
     for table, one in known.items():
@@ -80,6 +87,12 @@ def compare(
             revoked, granted = differing(table, one, live, named)
             changes.before += revoked
             changes.after += granted
+    if on_others:
+        revoked, granted = differing_grants(
+            connection, list(itertools.chain(*on_others)), named
+        )
+        changes.before += revoked
+        changes.after += granted
     for name in _dropped(upgrade):
         changes.before += _let_go(name, read(connection, *name), named)
     if any(one.policies for one in known.values()):
@@ -90,6 +103,15 @@ def compare(
     upgrade.ops[:0] = changes.before
     upgrade.ops += changes.after
     return PriorityDispatchResult.CONTINUE
+
+
+def _declared_on(context: AutogenContext) -> Iterator[list[GrantOn]]:
+    # Several, where the databases of several metadata are one.
+    given: Any = context.metadata
+    for metadata in given if isinstance(given, list | tuple) else [given]:
+        found = declared_on(metadata)
+        if found is not None:
+            yield found
 
 
 def _policies(  # noqa: PLR0913  both sides, and how to tell whether they differ

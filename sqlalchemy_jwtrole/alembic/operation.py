@@ -10,15 +10,17 @@ from alembic.operations import MigrateOperation, Operations
 
 from jwtrole import policy, roles
 from sqlalchemy_jwtrole import create
+from sqlalchemy_jwtrole.alembic.wanted import WANTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alembic.autogenerate.api import AutogenContext
 
+    from jwtrole.grants import GrantOn
     from sqlalchemy_jwtrole.sequences import SequenceGrant
 
-__all__ = ["OnPolicy", "OnRole", "OnTable", "Operation", "TableName"]
+__all__ = ["OnObject", "OnPolicy", "OnRole", "OnTable", "Operation", "TableName"]
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -56,6 +58,10 @@ class Operation(MigrateOperation, ABC):
 
     def needs(self) -> Sequence[str]:
         """Return the roles that must exist before."""
+        return ()
+
+    def logins(self) -> Sequence[str]:
+        """Return what the application logs in as, as far as it knows."""
         return ()
 
     def reverse(self) -> Operation:
@@ -123,10 +129,26 @@ class OnRole(Operation):
         return (self.item.role,)
 
 
+class OnObject(Operation):
+    """Do something with what a role may do on what is no table."""
+
+    item: GrantOn
+
+    def arguments(self) -> Arguments:
+        """Return kind, name and role, and which privileges."""
+        item = self.item
+        return (item.kind, item.name, item.to), item.written()
+
+    def needs(self) -> Sequence[str]:
+        """Return the role."""
+        return (self.item.to,)
+
+
 @Operations.implementation_for(Operation)
 def _run(operations: Operations, operation: Operation) -> None:
     if not operations.get_context().as_sql:
-        create.require_roles(operations.get_bind(), operation.needs())
+        logins = {*WANTED.logins, *operation.logins()}
+        create.require_roles(operations.get_bind(), operation.needs(), logins=logins)
     statements: Sequence[str] = getattr(operation.item, operation.statements)()
     for sql in statements:
         operations.execute(

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import Operations
 
-from jwtrole import policy, roles
+from jwtrole import grants, policy, roles
 from sqlalchemy_jwtrole.alembic.operation import (
+    OnObject,
     OnPolicy,
     OnRole,
     OnTable,
@@ -24,8 +25,10 @@ __all__ = [
     "DisableRowSecurity",
     "DropPolicy",
     "EnableRowSecurity",
+    "GrantOn",
     "GrantPrivileges",
     "GrantSequence",
+    "RevokeOn",
     "RevokePrivileges",
     "RevokeSequence",
 ]
@@ -190,9 +193,47 @@ class RevokeSequence(OnRole):
         operations.invoke(cls(item))
 
 
+@Operations.register_operation("grant_on")
+class GrantOn(OnObject):
+    """Grant privileges on what is no table."""
+
+    verb = "grant_on"
+    statements = "grant"
+
+    @classmethod
+    def grant_on(  # noqa: PLR0913  kind, name, role, privileges
+        cls, operations: Operations, kind: str, name: str, role: str, *,
+        on: Sequence[str], schema: str | None = None,
+    ) -> None:  # fmt: skip
+        """Grant a role privileges on a sequence, a function or a schema.
+
+        Raises:
+            ConfigurationError: The role is missing, or as for
+                :class:`jwtrole.grants.GrantOn`.
+        """
+        operations.invoke(cls(grants.GrantOn(kind, name, role, on, schema)))
+
+
+@Operations.register_operation("revoke_on")
+class RevokeOn(OnObject):
+    """Take privileges on what is no table away."""
+
+    verb = "revoke_on"
+    statements = "revoke"
+
+    @classmethod
+    def revoke_on(  # noqa: PLR0913  kind, name, role, privileges
+        cls, operations: Operations, kind: str, name: str, role: str, *,
+        on: Sequence[str], schema: str | None = None,
+    ) -> None:  # fmt: skip
+        """Take privileges on a sequence, a function or a schema from a role."""
+        operations.invoke(cls(grants.GrantOn(kind, name, role, on, schema)))
+
+
 _OPPOSITES: tuple[tuple[type[Operation], type[Operation]], ...] = (
     (CreatePolicy, DropPolicy),
     (EnableRowSecurity, DisableRowSecurity),
+    (GrantOn, RevokeOn),
     (GrantPrivileges, RevokePrivileges),
     (GrantSequence, RevokeSequence),
 )

@@ -10,6 +10,7 @@ from jwtrole import install
 from jwtrole.quoting import literal
 from sqlalchemy_jwtrole import create
 from sqlalchemy_jwtrole.alembic.operation import Arguments, Operation
+from sqlalchemy_jwtrole.alembic.wanted import WANTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,6 @@ __all__ = [
     "UninstallJWTRole",
     "changes",
     "is_ours",
-    "want",
 ]
 
 
@@ -143,6 +143,10 @@ class _OnLogin(Operation):
         """Return the login."""
         return (self.item.login,)
 
+    def logins(self) -> Sequence[str]:
+        """Return the login."""
+        return (self.item.login,)
+
 
 @Operations.register_operation("grant_login")
 class GrantLogin(_OnLogin):
@@ -178,37 +182,17 @@ InstallJWTRole.opposite, UninstallJWTRole.opposite = UninstallJWTRole, InstallJW
 GrantLogin.opposite, RevokeLogin.opposite = RevokeLogin, GrantLogin
 
 
-class _Wanted:
-    """Keep what ``env.py`` has said: one for the process, as Alembic's plugins are."""
-
-    def __init__(self) -> None:
-        self.release: Release = install.latest()
-        self.logins: tuple[str, ...] = ()
-
-
-_wanted = _Wanted()
-
-
-def want(trust: str, logins: tuple[str, ...]) -> None:
-    """Say which mode of trust the database is to have, and for whom.
-
-    Raises:
-        ConfigurationError: There is no such mode.
-    """
-    _wanted.release, _wanted.logins = install.latest(trust), logins
-
-
 def changes(connection: Connection) -> Iterator[Operation]:
     """Yield what makes the schema of a database the one that is wanted.
 
     A newer one than this release knows is left alone: it serves this one as well.
     """
-    installed, wanted = create.installed_version(connection), _wanted.release
+    installed, wanted = create.installed_version(connection), WANTED.release
     if installed is None:
         yield InstallJWTRole(wanted)
     elif installed in install.versions() and installed != wanted.version:
         yield ChangeJWTRole(_Change(installed, wanted.version))
-    for login in _wanted.logins:
+    for login in WANTED.logins:
         if wanted.entry_points and not _may_enter(connection, login, wanted):
             yield GrantLogin(_Entry(login, wanted.version))
 

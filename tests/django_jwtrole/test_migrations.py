@@ -332,7 +332,7 @@ def test_missing_roles_are_named_before_anything_is_done(
     state = ProjectState()
 
     with pytest.raises(
-        ConfigurationError, match=r"bootstrap.*--role no_such_role.*anon"
+        ConfigurationError, match=r"no_such_role.*manage.py jwtrole bootstrap"
     ):
         InstallJWTRole().database_forwards("django_jwtrole", empty, state, state)
     assert _version(empty) is None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Stock
 from django.db import connections
 
 from django_jwtrole.management.owner import OwnerCommand
 from django_jwtrole.operations import LABEL, install_first
+from django_jwtrole.roles import named_by_plan, refuse_missing
+from jwtrole.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 _ONLY_LOOKING = ("plan", "check_unapplied", "fake", "prune")
 
@@ -25,5 +31,21 @@ class Command(OwnerCommand, Stock):
         if not own and not any(options.get(name) for name in _ONLY_LOOKING):
             connection = connections[options["database"]]
             connection.prepare_database()
+            if connection.vendor == "postgresql":
+                _refuse_missing(connection, options)
             install_first(connection)
         return super().handle(*args, **options)
+
+
+def _refuse_missing(connection: BaseDatabaseWrapper, options: dict[str, Any]) -> None:
+    """Refuse before anything is done what would fail half-way."""
+    names = named_by_plan(
+        connection,
+        options["app_label"],
+        options["migration_name"],
+        run_syncdb=options["run_syncdb"],
+    )
+    try:
+        refuse_missing(connection, names)
+    except ConfigurationError as error:
+        raise CommandError(str(error)) from None
