@@ -17,7 +17,7 @@ from alembic.util import PriorityDispatchResult
 from sqlalchemy_jwtrole.alembic import operations as op
 from sqlalchemy_jwtrole.alembic import schema
 from sqlalchemy_jwtrole.alembic.canonical import canonical
-from sqlalchemy_jwtrole.alembic.columns import add_without_claims
+from sqlalchemy_jwtrole.alembic.columns import without_claims
 from sqlalchemy_jwtrole.alembic.grants import differing_grants
 from sqlalchemy_jwtrole.alembic.live import read
 from sqlalchemy_jwtrole.alembic.operation import Operation, TableName
@@ -83,8 +83,16 @@ def compare(
         spelled = canonical(connection, table, wanted) if live.policies else {}
         keep = {} if name in retyped else spelled
         _policies(changes, name, wanted, live, keep, again=name in retyped)
+        # Whom our own policies are for was ours to grant, and is to revoke: without
+        # them every row would be open to what is left.
+        ours = {
+            role
+            for found in live.policies.values()
+            if found.is_ours
+            for role in found.policy.to
+        }
         for differing in (differing_privileges, differing_sequences):
-            revoked, granted = differing(table, one, live, named)
+            revoked, granted = differing(table, one, live, named | ours)
             changes.before += revoked
             changes.after += granted
     if on_others:
@@ -97,7 +105,7 @@ def compare(
         changes.before += _let_go(name, read(connection, *name), named)
     if any(one.policies for one in known.values()):
         changes.before[:0] = schema.changes(connection)
-    add_without_claims(upgrade)
+    without_claims(upgrade)
     # With include_schemas Alembic finds our own tables, which nobody declares.
     upgrade.ops[:] = [one for one in upgrade.ops if not schema.is_ours(one)]
     upgrade.ops[:0] = changes.before

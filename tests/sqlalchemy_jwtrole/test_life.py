@@ -8,16 +8,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from jwtrole import JWTRole
+from jwtrole.testing import ThrowawayIssuer
 from sqlalchemy_jwtrole import Grant, Policy, claim
 from sqlalchemy_jwtrole.alembic import register
 from sqlalchemy_jwtrole.expressions import ClaimDefault
+from tests import postgres
 from tests.sqlalchemy_jwtrole import revisions
 from tests.sqlalchemy_jwtrole.revisions import Revision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-register()
+
+@pytest.fixture(autouse=True)
+def registered() -> Iterator[None]:
+    """Have the roles known, so that what a role no longer named has is revoked."""
+    issuer = ThrowawayIssuer()
+    register(auth=JWTRole([issuer.issuer], list(postgres.ROLES)))
+    yield
+    register()
+
 
 empty = revisions.empty
 owner = revisions.owner
