@@ -10,7 +10,9 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from jwtrole.dialect import POSTGRESQL, Dialect
 from jwtrole.errors import ConfigurationError
+from jwtrole.fragment import whole
 from jwtrole.quoting import grantee, identifier, literal, qualified
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Policy",
     "claim_default",
     "claim_expression",
+    "clause",
     "disable_row_security",
     "enable_row_security",
     "sealed_clause",
@@ -31,22 +34,17 @@ COMMANDS = ("ALL", "SELECT", "INSERT", "UPDATE", "DELETE")
 TEMPLATE = 1
 
 
-def _call(claim: str, sql_type: str) -> str:
-    call = f"jwtrole.claim({literal(claim).strip()})"
-    return call if sql_type.lower() == "text" else f"{call}::{sql_type}"
-
-
 def claim_expression(claim: str, sql_type: str = "text") -> str:
-    """Return a claim as an expression for policies.
+    """Return a claim as an expression for policies, as PostgreSQL has it.
 
-    The sub-select makes PostgreSQL read and cast it once a statement, not once a row.
+    The sub-select makes it read and cast once a statement, not once a row.
     """
-    return f"(SELECT {_call(claim, sql_type)})"
+    return POSTGRESQL.claim(claim, sql_type)
 
 
 def claim_default(claim: str, sql_type: str = "text") -> str:
     """Return a claim as a column default, which may hold no sub-select."""
-    return _call(claim, sql_type)
+    return POSTGRESQL.claim_default(claim, sql_type)
 
 
 def sealed_clause(clause: str) -> str:
@@ -55,7 +53,30 @@ def sealed_clause(clause: str) -> str:
     Without it an ``OR`` or a bare ``true`` would open rows to a session that merely
     switched its role.
     """
-    return f"(SELECT jwtrole.sealed()) AND ({clause})"
+    return POSTGRESQL.sealed(clause)
+
+
+def clause(
+    sql: str,
+    *,
+    permissive: bool,
+    strict: bool,
+    dialect: Dialect = POSTGRESQL,
+) -> str:
+    """Return the text of USING or WITH CHECK for an expression that is compiled.
+
+    Args:
+        sql: The expression.
+        permissive: Whether the policy is PERMISSIVE; a restrictive one opens nothing
+            by itself.
+        strict: Whether no row can pass but by a comparison with a claim.
+        dialect: How it is written.
+
+    Raises:
+        ConfigurationError: The text is no expression by itself.
+    """
+    text = whole(sql)
+    return text if strict or not permissive else dialect.sealed(text)
 
 
 def enable_row_security(table: str, schema: str | None = None) -> tuple[str, str]:

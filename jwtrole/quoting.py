@@ -6,6 +6,9 @@ https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 from __future__ import annotations
 
 import hashlib
+import math
+from decimal import Decimal
+from typing import Any
 
 from jwtrole.errors import ConfigurationError
 
@@ -16,6 +19,7 @@ __all__ = [
     "literal",
     "qualified",
     "short_name",
+    "unwritable",
 ]
 
 #: The longest name PostgreSQL keeps (NAMEDATALEN - 1), in bytes.
@@ -91,3 +95,24 @@ def short_name(name: str, limit: int = MAX_NAME_BYTES) -> str:
     digest = hashlib.sha256(encoded).hexdigest()[:8]
     head = encoded[: limit - 9].decode(errors="ignore")
     return f"{head}_{digest}"
+
+
+def unwritable(value: Any) -> str | None:
+    """Return why a value cannot be written into a policy for good, or ``None``.
+
+    Args:
+        value: What an expression compares with.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "bytes are no literal"
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        return f"{value} is no literal"
+    if isinstance(value, str) and "\0" in value:
+        return "text with a NUL is no literal"
+    if callable(value):
+        return (
+            f"{getattr(value, '__qualname__', value)!r} would be called anew each time "
+            "and cannot be frozen (for the time of each statement use the function of "
+            "the database, such as now())"
+        )
+    return None

@@ -4,7 +4,7 @@ from jwtrole.fixed_roles import Role
 from jwtrole.grants import GrantOn
 from sqlalchemy_jwtrole.begin import attach
 from sqlalchemy_jwtrole.elevated import elevated
-from sqlalchemy_jwtrole.expressions import claim
+from sqlalchemy_jwtrole.expressions import RawPredicate, claim
 from sqlalchemy_jwtrole.grants import declare_on
 from sqlalchemy_jwtrole.installation import install, sync
 from sqlalchemy_jwtrole.policy import Grant, Policy
@@ -13,6 +13,7 @@ __all__ = [
     "Grant",
     "GrantOn",
     "Policy",
+    "RawPredicate",
     "Role",
     "attach",
     "claim",

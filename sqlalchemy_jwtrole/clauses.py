@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Table,
-    and_,
-    exc,
-    false,
-    literal_column,
-    select,
-    true,
-)
-from sqlalchemy.dialects.postgresql.base import PGCompiler, PGDialect
+from sqlalchemy import ColumnElement, and_, exc, false, literal_column, select, true
 from sqlalchemy.sql import operators, visitors
-from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import (
     BinaryExpression,
     BindParameter,
@@ -26,77 +14,41 @@ from sqlalchemy.sql.elements import (
     Grouping,
     TextClause,
 )
-from sqlalchemy.types import JSON
 
+from jwtrole import policy
+from jwtrole.dialect import POSTGRESQL
 from jwtrole.errors import ConfigurationError
-from jwtrole.policy import sealed_clause
-from jwtrole.quoting import identifier, literal
-from sqlalchemy_jwtrole.expressions import Claim
+from jwtrole.quoting import unwritable
+from sqlalchemy_jwtrole.comparisons import refuse_comparisons
+from sqlalchemy_jwtrole.expressions import Claim, RawPredicate
+from sqlalchemy_jwtrole.literals import compile_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import ColumnClause, Select
+    from sqlalchemy import Select, Table
 
-__all__ = ["clause"]
+    from jwtrole.dialect import Dialect
+    from sqlalchemy_jwtrole.literals import Compiled
 
-
-class _Compiler(PGCompiler):
-    """Write expressions as a policy must have them: for good, whatever the settings."""
-
-    def visit_column(self, column: ColumnClause[Any], *args: Any, **kw: Any) -> str:
-        if column.is_literal and column.name == "*":
-            # EXISTS (SELECT * ...): PostgreSQL would store every column there is.
-            return "1"
-        if isinstance(column.table, Table) and column.table.schema:
-            # Without the schema, so that a temporary copy of the table fits as well.
-            return f"{identifier(column.table.name)}.{identifier(column.name)}"
-        return super().visit_column(column, *args, **kw)
-
-    def render_literal_value(self, value: Any, type_: Any) -> str:
-        if reason := _unwritable(value):
-            raise exc.CompileError(reason)
-        if isinstance(type_, JSON):
-            return f"{_json(value)}::{type_.compile(self.dialect)}"
-        # Not PostgreSQL's own: what it does to a backslash depends on the connection,
-        # of which there is none. The E form means the same under every setting.
-        text: str = SQLCompiler.render_literal_value(self, value, type_)
-        if text.startswith("'") and "\\" in text:
-            return "E" + text.replace("\\", "\\\\")
-        return text
+__all__ = ["Clause", "clause", "compiled"]
 
 
-def _json(value: Any) -> str:
-    try:
-        return literal(json.dumps(value, allow_nan=False)).strip()
-    except (TypeError, ValueError) as error:
-        raise exc.CompileError(str(error)) from error
+@dataclass(frozen=True)
+class Clause:
+    """Be a clause as SQL text, and what it reads beside its own row.
 
+    Args:
+        text: The text.
+        reads: The tables of its subqueries.
+    """
 
-def _unwritable(value: Any) -> str | None:
-    if isinstance(value, bytes | bytearray | memoryview):
-        return "bytes are no literal"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no literal"
-    return None
-
-
-class _Dialect(PGDialect):
-    """Be PostgreSQL without a driver, whose placeholders would double each percent."""
-
-    statement_compiler = _Compiler
-    supports_statement_cache = False
-
-
-_DIALECT = _Dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    text: str
+    reads: frozenset[Table]
 
 
 def clause(expression: Any, table: Table, *, permissive: bool = True) -> str:
-    """Return the text of a policy's clause.
-
-    Unless a strict comparison with a claim must hold anyway, the clause of a
-    permissive policy also asks for an identity put on in this transaction. A
-    restrictive one opens nothing by itself.
+    """Return the text of a policy's clause, as :func:`compiled` has it.
 
     Args:
         expression: An SQL expression or a bool.
@@ -106,46 +58,95 @@ def clause(expression: Any, table: Table, *, permissive: bool = True) -> str:
     Raises:
         ConfigurationError: It cannot stand in a policy.
     """
+    return compiled(expression, table, permissive=permissive).text
+
+
+def compiled(
+    expression: Any,
+    table: Table,
+    *,
+    name: str = "?",
+    permissive: bool = True,
+    dialect: Dialect = POSTGRESQL,
+) -> Clause:
+    """Return a policy's clause.
+
+    Unless a strict comparison with a claim must hold anyway, the clause of a
+    permissive policy also asks for an identity put on in this transaction. A
+    restrictive one opens nothing by itself.
+
+    Args:
+        expression: An SQL expression or a bool.
+        table: The table the policy is on; subqueries correlate to it.
+        name: The policy's name, for messages.
+        permissive: Whether the policy is PERMISSIVE.
+        dialect: The habits of the engine that it is for.
+
+    Raises:
+        ConfigurationError: It cannot stand in a policy.
+    """
     if isinstance(expression, bool):
         expression = true() if expression else false()
-    text = _text(expression, table)
-    if not permissive or _is_strict(expression):
-        return text
-    return sealed_clause(text)
+    where = f"Policy {name!r} on {table.name!r}"
+    try:
+        found = _compiled(expression, table, dialect)
+        text = policy.clause(
+            found.text,
+            permissive=permissive,
+            strict=_is_strict(expression),
+            dialect=dialect,
+        )
+    except (exc.ArgumentError, exc.CompileError, exc.InvalidRequestError) as error:
+        msg = (
+            f"{where} cannot be written as SQL: {error}. Use an SQL expression whose "
+            "values are strings, numbers, dates, UUIDs and the like."
+        )
+        raise ConfigurationError(msg) from error
+    except ConfigurationError as error:
+        msg = f"{where}: {error}"
+        raise ConfigurationError(msg) from error
+    return Clause(text, found.reads)
 
 
-def _text(expression: Any, table: Table) -> str:
+def _compiled(expression: Any, table: Table, dialect: Dialect) -> Clause:
     # Inside a SELECT from the table, so that subqueries correlate: alone, EXISTS would
     # list the table in its own FROM and PostgreSQL see an infinite recursion.
     around: Select[Any] = select(literal_column("1")).select_from(table)
-    try:
-        condition = and_(expression)
-        _refuse_parameters_without_value(condition)
-        head = str(around.compile(dialect=_DIALECT)) + " \nWHERE "
-        text = str(
-            around.where(condition).compile(
-                dialect=_DIALECT, compile_kwargs={"literal_binds": True}
-            )
-        )
-    except (exc.ArgumentError, exc.CompileError) as error:
+    condition = and_(expression)
+    _refuse_parameters(condition)
+    refuse_comparisons(condition, dialect)
+    head = compile_for(around, dialect).text + " \nWHERE "
+    found = compile_for(around.where(condition), dialect)
+    if not found.text.startswith(head):
         msg = (
-            f"A policy on {table.name!r} cannot be written as SQL: {error}. Use an SQL "
-            "expression whose values are strings, numbers, dates, UUIDs and the like."
-        )
-        raise ConfigurationError(msg) from error
-    if not text.startswith(head):
-        msg = (
-            f"A policy on {table.name!r} reads another table outside of any subquery: "
-            "put it inside exists().where(...), and take the policy's own columns from "
-            "the table that the lambda is given."
+            "it reads another table outside of any subquery: put it inside "
+            "exists().where(...), and take the policy's own columns from the table "
+            "that the lambda is given."
         )
         raise ConfigurationError(msg)
-    return text.removeprefix(head)
+    _refuse_second_name(found, table)
+    # The first FROM is the one around it all.
+    return Clause(found.text.removeprefix(head), frozenset(found.tables[1:]))
 
 
-def _refuse_parameters_without_value(condition: ColumnElement[Any]) -> None:
+def _refuse_second_name(found: Compiled, table: Table) -> None:
+    # Inside such a subquery the row's columns would mean the other table's.
+    if table.name in found.names[1:]:
+        msg = (
+            f"a subquery reads something that is called {table.name!r} like the "
+            "policy's own table, so that no column could tell them apart: give it a "
+            "name of its own with .alias('...')."
+        )
+        raise ConfigurationError(msg)
+
+
+def _refuse_parameters(condition: ColumnElement[Any]) -> None:
     for element in visitors.iterate(condition):
-        if isinstance(element, BindParameter) and element.effective_value is None:
+        if not isinstance(element, BindParameter):
+            continue
+        if reason := unwritable(element.callable):
+            raise exc.CompileError(reason)
+        if element.effective_value is None:
             msg = f"the parameter {element.key!r} has no value (for NULL write null())"
             raise exc.CompileError(msg)
 
@@ -164,7 +165,7 @@ def _is_opaque(element: Any) -> bool:
     """Say whether SQL text stands in it, in which an OR may hide."""
     if isinstance(element, Claim):
         return False
-    if isinstance(element, TextClause):
+    if isinstance(element, TextClause | RawPredicate):
         return True
     # The * of EXISTS (SELECT *) is such a text, and hides nothing.
     if getattr(element, "is_literal", False) and element.name != "*":

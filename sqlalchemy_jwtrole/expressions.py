@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from sqlalchemy import ColumnElement, Text, literal_column
+from sqlalchemy import Boolean, ColumnElement, Text, literal_column
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import Function
 from sqlalchemy.types import to_instance
 
 from jwtrole import policy
+from jwtrole.dialect import POSTGRESQL
+from jwtrole.fragment import whole
 from jwtrole.quoting import literal
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import Dialect
     from sqlalchemy.types import TypeEngine
 
-__all__ = ["Claim", "ClaimDefault", "claim"]
+__all__ = ["Claim", "ClaimDefault", "RawPredicate", "claim"]
 
 T = TypeVar("T")
 
@@ -70,6 +72,28 @@ class ClaimDefault(ColumnElement[Any]):
         self.type = type_
 
 
+class RawPredicate(ColumnElement[bool]):
+    """Be a condition that is SQL text already, for what no expression can say.
+
+    It is sent as it is written: percent signs and colons mean themselves, and names
+    are found on the search path of whoever creates the policy. A comparison with a
+    claim in it counts for nothing: the policy asks for an identity all the same.
+
+    Args:
+        sql: One boolean expression, its strings in ``'...'`` or, with a backslash, in
+            ``E'...'``; without comments, semicolons and parameters.
+
+    Raises:
+        ConfigurationError: It could reach past its end.
+    """
+
+    inherit_cache: bool | None = False
+
+    def __init__(self, sql: str) -> None:
+        self.sql: str = whole(sql)
+        self.type = Boolean()
+
+
 def _sql_type(type_: TypeEngine[Any], dialect: Dialect) -> str:
     found = type_.compile(dialect)
     # PostgreSQL has one name for what SQLAlchemy writes in capitals.
@@ -78,9 +102,19 @@ def _sql_type(type_: TypeEngine[Any], dialect: Dialect) -> str:
 
 @compiles(Claim)
 def _claim(element: Claim[Any], compiler: Any, **_: Any) -> str:
-    return policy.claim_expression(
+    # Only what compiles policies says for which engine.
+    dialect = getattr(compiler.dialect, "policy_dialect", POSTGRESQL)
+    found: str = dialect.claim(
         element.claim_name, _sql_type(element.type, compiler.dialect)
     )
+    return found
+
+
+@compiles(RawPredicate)
+def _raw(element: RawPredicate, compiler: Any, **_: Any) -> str:
+    # Some drivers take a lone percent sign for a placeholder.
+    doubled = compiler.preparer._double_percents  # noqa: SLF001  nothing else tells
+    return f"({element.sql.replace('%', '%%') if doubled else element.sql})"
 
 
 @compiles(ClaimDefault)

@@ -11,7 +11,9 @@ from sqlalchemy.schema import SchemaItem
 
 from jwtrole import policy as core
 from jwtrole import roles
+from jwtrole.dialect import POSTGRESQL
 from jwtrole.errors import ConfigurationError
+from jwtrole.quoting import identifier
 from sqlalchemy_jwtrole import clauses, create
 from sqlalchemy_jwtrole.sequences import SequenceGrant
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
+    from jwtrole.dialect import Dialect
+
     Expression = bool | ColumnElement[bool] | Callable[[Any], Any]
 
 __all__ = ["Declared", "Grant", "Policy", "declare", "declared", "protected"]
@@ -27,6 +31,9 @@ __all__ = ["Declared", "Grant", "Policy", "declare", "declared", "protected"]
 #: Where a MetaData keeps what is declared. Not in Table.info, which Alembic writes
 #: into revisions.
 _INFO = "jwtrole"
+
+#: Where a MetaData may say for which engine its policies are written.
+DIALECT = "jwtrole_dialect"
 
 
 class _Item(SchemaItem):
@@ -93,22 +100,55 @@ class Policy(_Item):
         Raises:
             ConfigurationError: An expression cannot stand in a policy.
         """
+        dialect = table.metadata.info.get(DIALECT, POSTGRESQL)
+        where = f"Policy {self.name!r} on {table.name!r}"
+        dialect.require_mode(where, permissive=self.permissive)
         using, check = (
-            _clause(expression, table, permissive=self.permissive)
-            for expression in self._both
+            self._clause(expression, table, dialect) for expression in self._both
         )
-        return self._built(table.name, table.schema, using, check)
+        if (
+            using is not None
+            and table in using.reads
+            and self.command in {"ALL", "SELECT"}
+        ):
+            msg = (
+                f"{where} reads its own table to tell which rows of it may be read, "
+                "which PostgreSQL refuses as an infinite recursion: keep what it looks "
+                "up in a table of its own, or make it command='INSERT', 'UPDATE' or "
+                "'DELETE'."
+            )
+            raise ConfigurationError(msg)
+        texts = (one.text if one is not None else None for one in (using, check))
+        return self._built(table.name, table.schema, *texts)
+
+    def _clause(
+        self, expression: Any, table: Table, dialect: Dialect
+    ) -> clauses.Clause | None:
+        if expression is None:
+            return None
+        return clauses.compiled(
+            _called(expression, table, self.name),
+            table,
+            name=self.name,
+            permissive=self.permissive,
+            dialect=dialect,
+        )
 
 
-def _clause(expression: Any, table: Table, *, permissive: bool) -> str | None:
-    if expression is None:
-        return None
+def _called(expression: Any, table: Table, name: str) -> Any:
     # Some SQL elements can be called too; mapped attributes stand for one.
     is_sql = isinstance(expression, ClauseElement)
     is_sql = is_sql or hasattr(expression, "__clause_element__")
-    if callable(expression) and not is_sql:
-        expression = expression(table.c)
-    return clauses.clause(expression, table, permissive=permissive)
+    if not callable(expression) or is_sql:
+        return expression
+    try:
+        return expression(table.c)
+    except (AttributeError, KeyError) as error:
+        msg = (
+            f"Policy {name!r} on {table.name!r}: {error}. The table has the columns "
+            f"{', '.join(table.c.keys())}."
+        )
+        raise ConfigurationError(msg) from error
 
 
 class Grant(_Item):
@@ -208,7 +248,8 @@ def declare(table: Table, *items: Policy | Grant) -> None:
     """Declare policies and grants on a table that exists already.
 
     Raises:
-        ConfigurationError: The table has another policy of the same name.
+        ConfigurationError: The table has another policy of the same name, or
+            PostgreSQL does not keep the name as it is.
     """
     tables = declared(table.metadata)
     if table not in tables:
@@ -218,11 +259,20 @@ def declare(table: Table, *items: Policy | Grant) -> None:
     for item in items:
         if isinstance(item, Grant):
             known.grants.append(item)
-        elif any(item.name == other.name for other in known.policies):
+            continue
+        _require_name(item, table)
+        if any(item.name == other.name for other in known.policies):
             msg = f"{table.name!r} has two policies named {item.name!r}: rename one."
             raise ConfigurationError(msg)
-        else:
-            known.policies.append(item)
+        known.policies.append(item)
+
+
+def _require_name(policy: Policy, table: Table) -> None:
+    try:
+        identifier(policy.name)
+    except ConfigurationError as error:
+        msg = f"A policy on {table.name!r}: {error}"
+        raise ConfigurationError(msg) from error
 
 
 def _attached(item: Policy | Grant, parent: Any) -> None:

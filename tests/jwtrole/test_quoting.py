@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from decimal import Decimal
+
 import pytest
 
 from jwtrole.errors import ConfigurationError
-from jwtrole.quoting import grantee, identifier, literal, qualified, short_name
+from jwtrole.quoting import (
+    grantee,
+    identifier,
+    literal,
+    qualified,
+    short_name,
+    unwritable,
+)
 
 
 @pytest.mark.parametrize(
@@ -91,3 +101,30 @@ def test_a_long_name_is_cut_to_the_limit() -> None:
 def test_long_names_that_differ_stay_different() -> None:
     """Two names alike up to the cut do not become one."""
     assert short_name("x" * 80 + "a") != short_name("x" * 80 + "b")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"x", "bytes"),
+        (bytearray(b"x"), "bytes"),
+        (memoryview(b"x"), "bytes"),
+        (float("nan"), "nan is no literal"),
+        (float("-inf"), "-inf is no literal"),
+        (Decimal("NaN"), "NaN is no literal"),
+        ("a\0b", "a NUL"),
+        (dt.datetime.now, "'datetime.now' would be called anew"),
+        (lambda: 1, "<lambda>"),
+    ],
+)
+def test_some_values_have_no_literal(value: object, reason: str) -> None:
+    """What would mean something else tomorrow, or nothing, is told with the reason."""
+    assert reason in (unwritable(value) or "")
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "x", 1, 1.5, True, Decimal(1), dt.date(2026, 1, 1), [1], {}]
+)
+def test_other_values_have(value: object) -> None:
+    """A value that stays what it is has a literal."""
+    assert unwritable(value) is None

@@ -141,10 +141,12 @@ def test_anything_else_asks_for_the_seal(expression: Any) -> None:
         (c.body == sa.literal(object(), sa.JSON), "cannot be written"),
         ("body = 'x'", "declared as text"),
         (object(), "cannot be written"),
-        (
-            sa.cast(c.body, postgresql.INET) == sa.literal("::1", postgresql.INET),
-            "INET",
-        ),
+        (c.body == sa.literal("101", postgresql.BIT), "BIT"),
+        (sa.text("true -- or not"), "a comment"),
+        (sa.text("true) OR (true"), "closes nothing"),
+        (sa.select(T.c.id == c.id).exists(), "t.id with itself"),
+        (sa.exists().where(T.c.id == c.id).correlate(T), "t.id with itself"),
+        (sa.select(T).exists(), "called 't'"),
     ],
 )
 def test_what_cannot_stand_in_a_policy_is_refused(
