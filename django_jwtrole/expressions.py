@@ -5,22 +5,30 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from django.db.models import Expression, Field, TextField
+from django.db.models import BooleanField, Expression, Field, TextField
 from django.utils.deconstruct import deconstructible
 
+from jwtrole.dialect import POSTGRESQL
 from jwtrole.errors import ConfigurationError
-from jwtrole.policy import claim_default, claim_expression
+from jwtrole.fragment import whole
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models.sql.compiler import SQLCompiler
 
-__all__ = ["Claim", "ClaimDefault"]
+    from jwtrole.dialect import Dialect
+
+__all__ = ["Claim", "ClaimDefault", "RawPredicate", "claim_type"]
 
 _LENGTH = re.compile(r"\(.*\)|\bvarchar\b|\bchar\b")
 
 
-def _cast(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
+def claim_type(field: Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
+    """Return the SQL type that a claim is cast to.
+
+    Raises:
+        ConfigurationError: The field is no column.
+    """
     found = field.db_type(connection)
     if found is None:
         msg = f"Claim: {type(field).__name__} has no column type: give another field."
@@ -54,7 +62,8 @@ class Claim(Expression):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[str | int, ...]]:
         """Return the expression; the name is a literal and no parameter."""
-        text = claim_expression(self.name, _cast(self.output_field, connection))
+        dialect: Dialect = getattr(connection, "policy_dialect", POSTGRESQL)
+        text = dialect.claim(self.name, claim_type(self.output_field, connection))
         return text.replace("%", "%%"), ()
 
     def __repr__(self) -> str:
@@ -77,6 +86,40 @@ class ClaimDefault(Claim):
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[str | int, ...]]:
         """Return the expression; the name is a literal and no parameter."""
-        text = claim_default(self.name, _cast(self.output_field, connection))
+        sql_type = claim_type(self.output_field, connection)
+        text = POSTGRESQL.claim_default(self.name, sql_type)
         # Django 5.2 adds the parameters of several actions up, as lists.
         return text.replace("%", "%%"), []  # type: ignore[return-value]
+
+
+@deconstructible(path="django_jwtrole.RawPredicate")
+class RawPredicate(Expression):
+    """Be a condition that is SQL text already, for what no expression can say.
+
+    It is sent as it is written: percent signs and colons mean themselves, and names
+    are found on the search path of whoever creates the policy. A comparison with a
+    claim in it counts for nothing: the policy asks for an identity all the same.
+
+    Args:
+        sql: One boolean expression, its strings in ``'...'`` or, with a backslash, in
+            ``E'...'``; without comments, semicolons and parameters.
+
+    Raises:
+        ConfigurationError: It could reach past its end.
+    """
+
+    conditional = True
+    contains_aggregate = False
+
+    def __init__(self, sql: str) -> None:
+        super().__init__(output_field=BooleanField())
+        self.sql = whole(sql)
+
+    def as_sql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
+    ) -> tuple[str, tuple[str | int, ...]]:
+        """Return the text in parentheses."""
+        return f"({self.sql})".replace("%", "%%"), ()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.sql!r})"

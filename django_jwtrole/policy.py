@@ -9,23 +9,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from django.core.exceptions import (
-    EmptyResultSet,
-    FieldDoesNotExist,
-    FieldError,
-    FullResultSet,
-)
-from django.db.models.lookups import Exact
-from django.db.models.sql import AND
-from django.db.models.sql.query import Query
+from django.core.exceptions import FieldDoesNotExist
 
+from django_jwtrole import clauses
 from django_jwtrole.constraint import TableConstraint
-from django_jwtrole.expressions import Claim
+from django_jwtrole.related import outer_references
 from jwtrole import policy, roles
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import Model, Q
@@ -127,46 +120,69 @@ class Policy(TableConstraint):
         }
 
     def _references(self, model: type[Model]) -> set[tuple[str, ...]]:
-        return {
+        own = {
             tuple(reference)
-            for clause in (self.using, self.with_check)
-            if clause is not None
+            for clause in self.expressions
             for reference in model._get_expr_references(clause)  # type: ignore[attr-defined]
         }
+        return own | {
+            (name,) for clause in self.expressions for name in outer_references(clause)
+        }
 
-    def _clause(
-        self, clause: Q | None, model: type[Model], connection: BaseDatabaseWrapper
-    ) -> str | None:
-        if clause is None:
-            return None
-        # Columns keep the table's name, or OuterRef() would bind to the inner table.
-        query = Query(model, alias_cols=True)
-        try:
-            where = query.build_where(clause)
-        except FieldError as error:
+    def where(self, model: type[Model]) -> str:
+        """Return which policy it is, for messages."""
+        return f"Policy {self.name!r} on {model._meta.label}"
+
+    @property
+    def expressions(self) -> tuple[Q, ...]:
+        """Return the expressions that are given."""
+        both = (self.using, self.with_check)
+        return tuple(given for given in both if given is not None)
+
+    def resolved(self, model: type[Model]) -> tuple[WhereNode | None, ...]:
+        """Return ``using`` and ``check`` with their names looked up in the model.
+
+        Raises:
+            ConfigurationError: One of them cannot stand in a policy.
+        """
+        where = self.where(model)
+        using, check = (
+            None if given is None else clauses.resolve(given, model, where)
+            for given in (self.using, self.with_check)
+        )
+        own = model._meta.db_table
+        if using and self.command in {"ALL", "SELECT"} and own in clauses.tables(using):
             msg = (
-                f"Policy {self.name!r} on {model._meta.label}: {error}. A policy "
-                "compares the table's own columns and joins no other table."
+                f"{where} reads its own table to tell which rows of it may be read, "
+                "which PostgreSQL refuses as an infinite recursion: keep what it looks "
+                "up in a table of its own, or make it command='INSERT', 'UPDATE' or "
+                "'DELETE'."
             )
-            raise ConfigurationError(msg) from error
-        compiler = query.get_compiler(connection=connection)
-        try:
-            text, parameters = where.as_sql(compiler, connection)
-        except FullResultSet:
-            text, parameters = "true", ()
-        except EmptyResultSet:
-            text, parameters = "false", ()
-        # Only PostgreSQL's operations have it; it merges as psycopg itself does.
-        operations: Any = connection.ops
-        text = str(operations.compose_sql(text, parameters))
-        if not self.permissive or _compares_claim(where):
-            return text
-        return policy.sealed_clause(text)
+            raise ConfigurationError(msg)
+        return using, check
 
     def _create(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
-        using = self._clause(self.using, model, connection)
-        check = self._clause(self.with_check, model, connection)
-        return lambda table: self._compiled(table, using, check).create()
+        # Not before the statement runs, at the end of the migration that creates the
+        # table: what the policy reads may be created after it.
+        return lambda table: self._compiled(
+            table, *self._texts(model, connection)
+        ).create()
+
+    def _texts(
+        self, model: type[Model], connection: BaseDatabaseWrapper
+    ) -> Iterator[str | None]:
+        where = self.where(model)
+        dialect = clauses.dialect_of(connection)
+        dialect.require_mode(where, permissive=self.permissive)
+        for found in self.resolved(model):
+            # An empty condition is false to Python.
+            yield (
+                None
+                if found is None
+                else clauses.clause(
+                    found, model, connection, where=where, permissive=self.permissive
+                )
+            )
 
     def _remove(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
         return lambda table: self._compiled(table, *self._given()).drop()
@@ -175,16 +191,6 @@ class Policy(TableConstraint):
 def _several(given: Sequence[str]) -> tuple[str, ...]:
     # A lone string is left as it is, to be refused where lists are checked.
     return cast("tuple[str, ...]", given) if isinstance(given, str) else tuple(given)
-
-
-def _compares_claim(where: WhereNode) -> bool:
-    """Tell whether only a row that equals a claim can pass."""
-    if where.connector != AND or where.negated:
-        return False
-    return any(
-        isinstance(child, Exact) and isinstance(child.rhs, Claim)
-        for child in where.children
-    )
 
 
 class Grant(TableConstraint):
