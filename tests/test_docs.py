@@ -44,6 +44,7 @@ AFTER = {
     "docs/how-to/rotate-keys-and-seal.md": README,
     "docs/how-to/test-your-project.md": README,
     "docs/how-to/trust-the-application-instead.md": README,
+    "docs/how-to/write-policies.md": README,
 }
 
 
