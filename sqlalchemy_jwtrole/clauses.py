@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, and_, exc, false, literal_column, select, true
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    and_,
+    exc,
+    false,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.sql import operators, visitors
 from sqlalchemy.sql.elements import (
     BinaryExpression,
@@ -76,7 +85,8 @@ def compiled(
     restrictive one opens nothing by itself.
 
     Args:
-        expression: An SQL expression or a bool.
+        expression: An SQL expression, a bool, or a callable that takes the table's
+            columns and returns one.
         table: The table the policy is on; subqueries correlate to it.
         name: The policy's name, for messages.
         permissive: Whether the policy is PERMISSIVE.
@@ -85,9 +95,10 @@ def compiled(
     Raises:
         ConfigurationError: It cannot stand in a policy.
     """
+    where = f"Policy {name!r} on {table.name!r}"
+    expression = _called(expression, table, where)
     if isinstance(expression, bool):
         expression = true() if expression else false()
-    where = f"Policy {name!r} on {table.name!r}"
     try:
         found = _compiled(expression, table, dialect)
         text = policy.clause(
@@ -106,6 +117,21 @@ def compiled(
         msg = f"{where}: {error}"
         raise ConfigurationError(msg) from error
     return Clause(text, found.reads)
+
+
+def _called(expression: Any, table: Table, where: str) -> Any:
+    # Some SQL elements can be called too; mapped attributes stand for one.
+    is_sql = isinstance(expression, ClauseElement)
+    is_sql = is_sql or hasattr(expression, "__clause_element__")
+    if not callable(expression) or is_sql:
+        return expression
+    try:
+        return expression(table.c)
+    except (AttributeError, KeyError) as error:
+        msg = (
+            f"{where}: {error}. The table has the columns {', '.join(table.c.keys())}."
+        )
+        raise ConfigurationError(msg) from error
 
 
 def _compiled(expression: Any, table: Table, dialect: Dialect) -> Clause:

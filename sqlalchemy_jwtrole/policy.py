@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ClauseElement, MetaData, Table, event
+from sqlalchemy import MetaData, Table, event
 from sqlalchemy.schema import SchemaItem
 
 from jwtrole import policy as core
@@ -127,28 +127,12 @@ class Policy(_Item):
         if expression is None:
             return None
         return clauses.compiled(
-            _called(expression, table, self.name),
+            expression,
             table,
             name=self.name,
             permissive=self.permissive,
             dialect=dialect,
         )
-
-
-def _called(expression: Any, table: Table, name: str) -> Any:
-    # Some SQL elements can be called too; mapped attributes stand for one.
-    is_sql = isinstance(expression, ClauseElement)
-    is_sql = is_sql or hasattr(expression, "__clause_element__")
-    if not callable(expression) or is_sql:
-        return expression
-    try:
-        return expression(table.c)
-    except (AttributeError, KeyError) as error:
-        msg = (
-            f"Policy {name!r} on {table.name!r}: {error}. The table has the columns "
-            f"{', '.join(table.c.keys())}."
-        )
-        raise ConfigurationError(msg) from error
 
 
 class Grant(_Item):

@@ -142,6 +142,16 @@ def test_any_expression_compares_stably(owner: sa.Connection) -> None:
     assert not sa.inspect(owner).has_table("document")
 
 
+def test_a_policy_that_cannot_work_is_no_revision(owner: sa.Connection) -> None:
+    """Autogenerate stops at it, with policy, table and remedy."""
+    metadata = sa.MetaData()
+    wrong = Policy("own", using=lambda t: t.author == claim("sub"), to=["member"])
+    sa.Table("page", metadata, sa.Column("author", sa.Uuid), wrong)
+
+    with pytest.raises(ConfigurationError, match=r"'own' on 'page'.*'sub', Uuid"):
+        Revision(owner, metadata)
+
+
 def test_tables_in_a_schema_of_their_own(owner: sa.Connection) -> None:
     """Policies, grants and sequences of another schema compare as well."""
     owner.execute(sa.text("CREATE SCHEMA other"))
