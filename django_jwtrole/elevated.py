@@ -16,11 +16,12 @@ from django.db.models.sql import UpdateQuery
 
 from django_jwtrole.conf import conf, is_protected
 from django_jwtrole.postgresql.creation import nobody
+from django_jwtrole.postgresql.forced import unforced
 from django_jwtrole.postgresql.schema import PolicyEditorMixin
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor as Editor
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
     from django.db.models import Field, Model
 
 __all__ = ["AddFilledField", "Elevated", "elevated"]
-
-_FORCED = """
-SELECT c.relforcerowsecurity FROM pg_catalog.pg_class AS c
-WHERE c.oid = pg_catalog.to_regclass(%s)
-"""
 
 
 @contextlib.contextmanager
@@ -60,7 +56,7 @@ def elevated(*models: type[Model], using: str | None = None) -> Iterator[None]:
     with (
         transaction.atomic(using=alias),
         connection.cursor() as cursor,
-        _unforced(connection, cursor.execute, models),
+        unforced(connection, cursor.execute, _tables(connection, models)),
     ):
         yield
 
@@ -71,37 +67,15 @@ def _elevated(editor: Editor, models: Sequence[type[Model]]) -> Iterator[None]:
     connection = editor.connection
     with (
         transaction.atomic(using=connection.alias),
-        _unforced(connection, editor.execute, models),
+        unforced(connection, editor.execute, _tables(connection, models)),
     ):
         yield
 
 
-@contextlib.contextmanager
-def _unforced(
-    connection: BaseDatabaseWrapper,
-    execute: Callable[[str], object],
-    models: Sequence[type[Model]],
-) -> Iterator[None]:
-    quoted = (connection.ops.quote_name(model._meta.db_table) for model in models)
-    forced = [table for table in quoted if _is_forced(connection, table)]
-    for table in forced:
-        execute(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-    yield
-    if forced:
-        # What is deferred holds the table, and belongs to this block.
-        execute("SET CONSTRAINTS ALL IMMEDIATE")
-        execute("SET CONSTRAINTS ALL DEFERRED")
-    for table in forced:
-        execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-
-
-def _is_forced(connection: BaseDatabaseWrapper, table: str) -> bool:
-    if connection.vendor != "postgresql":
-        return False
-    with connection.cursor() as cursor:
-        cursor.execute(_FORCED, [table])
-        row = cursor.fetchone()
-    return bool(row and row[0])
+def _tables(
+    connection: BaseDatabaseWrapper, models: Sequence[type[Model]]
+) -> list[str]:
+    return [connection.ops.quote_name(model._meta.db_table) for model in models]
 
 
 class Elevated(Operation):

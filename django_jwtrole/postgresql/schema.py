@@ -9,13 +9,15 @@ from __future__ import annotations
 import copy
 import functools
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from django.db import IntegrityError, transaction
+from django.db.backends.ddl_references import Statement
 from django.db.models import NOT_PROVIDED
 
 from django_jwtrole.constraint import TableConstraint
 from django_jwtrole.expressions import ClaimDefault
+from django_jwtrole.postgresql.forced import unforced
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from django.apps.registry import Apps
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-    from django.db.backends.ddl_references import Statement
     from django.db.models import Field, Model
 
     class _Editor(BaseDatabaseSchemaEditor):
@@ -106,12 +107,44 @@ class PolicyEditorMixin(_Editor):
         with self._lifted(model, old_field.column, apps):
             return change(*args, **options)
 
+    def execute(self, sql: Any, params: Any = ()) -> None:
+        """Run a statement; a new foreign key sees every row of both tables.
+
+        PostgreSQL checks it with a query of the owner's, which sees none under FORCE.
+        """
+        parts = sql.parts if isinstance(sql, Statement) else {}
+        if "to_table" not in parts:
+            super().execute(sql, params)
+            return
+        with self._seen(str(parts["table"]), str(parts["to_table"])):
+            super().execute(sql, params)
+
+    @contextmanager
+    def _seen(self, *tables: str) -> Iterator[None]:
+        run = super().execute
+        with (
+            transaction.atomic(self.connection.alias),
+            unforced(self.connection, lambda one: run(one, None), tables),
+        ):
+            yield
+
     def add_field(self, model: type[Model], field: Field[Any, Any]) -> None:
         """Add a field; one whose default is a claim to a table without rows.
 
         Raises:
             ConfigurationError: There are rows, which would need a claim of nobody.
         """
+        related = field.remote_field and getattr(field, "db_constraint", False)
+        if related and field.column is not None:
+            # Its foreign key comes in the same statement.
+            pair = (model, cast("Any", field.remote_field).model)
+            tables = [self.quote_name(one._meta.db_table) for one in pair]
+            with self._seen(*tables):
+                self._add_field(model, field)
+        else:
+            self._add_field(model, field)
+
+    def _add_field(self, model: type[Model], field: Field[Any, Any]) -> None:
         if not isinstance(field.db_default, ClaimDefault):
             super().add_field(model, field)
             return

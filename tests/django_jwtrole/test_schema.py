@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db.migrations import operations
 from django.db.models import Q
 
 from django_jwtrole import Policy
+from django_jwtrole.elevated import elevated
 from django_jwtrole.postgresql.schema import PolicyEditorMixin, editor_class
 from jwtrole.errors import ConfigurationError
 from tests.django_jwtrole.history import LABEL, History, rows
@@ -168,3 +170,35 @@ def test_the_editor_goes_before_any_other() -> None:
     assert ours.__mro__[1] is PolicyEditorMixin
     assert editor_class(ours) is ours
     assert own().name == "bank_own"
+
+
+@pytest.mark.parametrize("rows_are_there", [False, True])
+def test_a_foreign_key_to_a_protected_table_can_be_added(
+    history: History, rows_are_there: bool
+) -> None:
+    """PostgreSQL checks it as the owner, who is let in for that statement alone."""
+    with connections["owner"].cursor() as cursor:
+        cursor.execute("SET LOCAL row_security = off")
+    history.go(state_of([account(), Table("Child", {"n": models.IntegerField()})]))
+    if rows_are_there:
+        model: Any = history.state.apps.get_model(LABEL, "account")
+        with elevated(model, using="owner"):
+            model.objects.using("owner").create(author=uuid.uuid4())
+    key = models.ForeignKey("bank.Account", models.CASCADE, null=True)
+    history.go(
+        state_of([account(), Table("Child", {"n": models.IntegerField(), "of": key})])
+    )
+    other = models.ForeignKey("bank.Account", models.CASCADE)
+    history.go(
+        state_of(
+            [
+                account(),
+                Table("Child", {"n": models.IntegerField(), "of": key}),
+                Table("Grandchild", {"of": other}),
+            ]
+        )
+    )
+
+    forced = "SELECT relforcerowsecurity FROM pg_class WHERE relname = 'bank_account'"
+    assert rows("owner", forced) == [(True,)]
+    history.back()
