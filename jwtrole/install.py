@@ -28,6 +28,15 @@ __all__ = [
 OWNER_ROLE = "jwtrole_owner"
 
 _SEPARATOR = "\n-- //\n"
+# What others may put into a schema of the installer's search path must not be taken
+# for a function of PostgreSQL's: nothing but its own is looked at meanwhile.
+_SET_PATH = "SELECT pg_catalog.set_config('{}', {}, true)"
+_SETTING = "pg_catalog.current_setting('{}')"
+_KEEP_PATH = (
+    _SET_PATH.format("jwtrole.search_path", _SETTING.format("search_path")),
+    _SET_PATH.format("search_path", "'pg_catalog, pg_temp'"),
+)
+_RESTORE_PATH = _SET_PATH.format("search_path", _SETTING.format("jwtrole.search_path"))
 _LOGIN = ("jwtrole.login(text)", "jwtrole.resume(text)", "jwtrole.anonymous()")
 _GATE = ("jwtrole.differences(jsonb)",)
 
@@ -64,11 +73,11 @@ class Release:
         Whoever runs them owns or may create schemas in the database and is a member
         of ``jwtrole_owner``; no superuser is needed.
         """
-        return (*_installing(self.parts), self.note())
+        return _pinned(*_installing(self.parts), self.note())
 
     def down(self) -> tuple[str, ...]:
         """Return the statements that remove it; they fail while a policy needs it."""
-        return _removing(self.parts)
+        return _pinned(*_removing(self.parts))
 
     def grants(self, login: str) -> tuple[str, ...]:
         """Return the statements that let a login role put an identity on.
@@ -97,6 +106,10 @@ class Release:
         """Return the statement that records its name and its hash in the database."""
         note = literal(f"jwtrole {self.name} sha256:{self.sha256}")
         return f"COMMENT ON SCHEMA jwtrole IS {note}"
+
+
+def _pinned(*statements: str) -> tuple[str, ...]:
+    return (*_KEEP_PATH, *statements, _RESTORE_PATH)
 
 
 def _text(stem: str) -> str:
@@ -187,10 +200,8 @@ def change(installed: int, wanted: int) -> tuple[str, ...]:
         lambda pair: pair[0] == pair[1], zip(old.parts, new.parts, strict=False)
     )
     common = len(list(pairs))
-    return (
-        *_removing(old.parts[common:]),
-        *_installing(new.parts[common:]),
-        new.note(),
+    return _pinned(
+        *_removing(old.parts[common:]), *_installing(new.parts[common:]), new.note()
     )
 
 
