@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import IntegrityError, transaction
 from django.db.backends.ddl_references import Statement
@@ -18,14 +18,16 @@ from django.db.models import NOT_PROVIDED
 from django_jwtrole.constraint import TableConstraint
 from django_jwtrole.expressions import ClaimDefault
 from django_jwtrole.postgresql.forced import unforced
+from django_jwtrole.postgresql.readers import Reader, readers
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from django.apps.registry import Apps
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-    from django.db.models import Field, Model
+    from django.db.models import BaseConstraint, Field, Model
 
     class _Editor(BaseDatabaseSchemaEditor):
         # Not in the stubs.
@@ -35,54 +37,6 @@ else:
     _Editor = object
 
 __all__ = ["PolicyEditorMixin", "editor_class"]
-
-# The columns asked for, and those that follow them through foreign keys: Django
-# changes the type of both. A column number of 0 is the whole table.
-_READERS = """
-WITH RECURSIVE read (rel, att) AS (
-    SELECT c.oid, coalesce(a.attnum, 0) FROM pg_catalog.pg_class AS c
-    LEFT JOIN pg_catalog.pg_attribute AS a
-        ON a.attrelid = c.oid AND a.attname = %(column)s AND NOT a.attisdropped
-    WHERE c.oid = pg_catalog.to_regclass(%(table)s)
-    UNION
-    SELECT k.conrelid, k.conkey[n.i] FROM read
-    JOIN pg_catalog.pg_constraint AS k ON k.contype = 'f' AND k.confrelid = read.rel
-    CROSS JOIN LATERAL pg_catalog.generate_subscripts(k.confkey, 1) AS n (i)
-    WHERE %(follow)s AND k.confkey[n.i] = read.att
-)
-SELECT DISTINCT p.polname::text, p.polrelid::pg_catalog.regclass::text,
-    (SELECT c.relname::text FROM pg_catalog.pg_class AS c WHERE c.oid = p.polrelid),
-    pg_catalog.concat('CREATE POLICY ', pg_catalog.quote_ident(p.polname), ' ON ',
-        p.polrelid::pg_catalog.regclass, ' AS ',
-        CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END, ' FOR ',
-        CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT'
-            WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE' ELSE 'ALL' END, ' TO ',
-        (SELECT pg_catalog.string_agg(CASE r WHEN 0 THEN 'PUBLIC'
-            ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(r)) END, ', ')
-            FROM pg_catalog.unnest(p.polroles) AS r),
-        ' USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')',
-        ' WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')'),
-    pg_catalog.concat('COMMENT ON POLICY ', pg_catalog.quote_ident(p.polname), ' ON ',
-        p.polrelid::pg_catalog.regclass, ' IS ', pg_catalog.quote_nullable(
-            pg_catalog.obj_description(p.oid, 'pg_policy')))
-FROM read JOIN pg_catalog.pg_depend AS d
-    ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    AND d.refobjid = read.rel AND (read.att = 0 OR d.refobjsubid = read.att)
-JOIN pg_catalog.pg_policy AS p
-    ON d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND d.objid = p.oid
-WHERE read.att <> 0 OR p.polrelid <> read.rel
-ORDER BY 2, 1
-"""
-
-
-class _Reader(NamedTuple):
-    """Be a policy that reads a column, and what makes it anew as it was."""
-
-    name: str
-    table: str
-    db_table: str
-    create: str
-    comment: str
 
 
 class PolicyEditorMixin(_Editor):
@@ -191,27 +145,72 @@ class PolicyEditorMixin(_Editor):
         super().remove_field(model, field)
 
     def delete_model(self, model: type[Model]) -> None:
-        """Delete a model that no policy of another table reads.
+        """Delete a model; policies of other tables that read it must go as well.
 
         Raises:
-            ConfigurationError: A policy of another table reads it.
+            ConfigurationError: In a migration that is not atomic one of them is there.
         """
-        self._refuse_readers(model, None)
+        if not self.atomic_migration:
+            self._refuse_readers(model, None)
+        elif not self.collect_sql:
+            for one in self._readers(model, None, follow=False):
+                self._drop(one)
+                self._gone.append((model._meta.db_table, one))
         super().delete_model(model)
+
+    def remove_constraint(self, model: type[Model], constraint: BaseConstraint) -> None:
+        """Remove a constraint, unless a model that it read took it along."""
+        for gone in self._gone:
+            if (gone[1].db_table, gone[1].name) == (
+                model._meta.db_table,
+                constraint.name,
+            ):
+                self._gone.remove(gone)
+                return
+        super().remove_constraint(model, constraint)
+
+    @functools.cached_property
+    def _gone(self) -> list[tuple[str, Reader]]:
+        """Keep the policies that a deleted model took along, and which it was."""
+        return []
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the migration, unless a policy would be gone that should be there.
+
+        Raises:
+            ConfigurationError: A deleted model took a policy of a table along that is
+                still there.
+        """
+        left = [] if kind else [gone for gone in self._gone if self._is_there(gone[1])]
+        if not left:
+            super().__exit__(kind, value, traceback)
+            return
+        error = _refusal(left[0][0], [one for _, one in left])
+        super().__exit__(type(error), error, None)
+        raise error
+
+    def _is_there(self, one: Reader) -> bool:
+        with self.connection.cursor() as cursor:
+            cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [one.table])
+            (there,) = cursor.fetchone()
+        return bool(there)
 
     def _refuse_readers(self, model: type[Model], column: str | None) -> None:
         if self.collect_sql:
             return
         found = self._readers(model, column, follow=False)
         if found:
-            names = ", ".join(f"{one.name!r} on {one.table}" for one in found)
             what = model._meta.db_table + (f".{column}" if column else "")
-            msg = (
-                f"{what} is read by these policies, which would be dropped along with "
-                f"it: {names}. Change or remove them first: put RemoveConstraint "
-                "before this operation, or into a migration that this one depends on."
-            )
-            raise ConfigurationError(msg)
+            raise _refusal(what, found)
+
+    def _drop(self, one: Reader) -> None:
+        name = self.quote_name(one.name)
+        self.execute(f"DROP POLICY {name} ON {one.table}", params=None)
 
     @contextmanager
     def _lifted(
@@ -222,14 +221,13 @@ class PolicyEditorMixin(_Editor):
         with transaction.atomic(self.connection.alias):
             found = self._readers(model, column, follow=True) if column else []
             for one in found:
-                name = self.quote_name(one.name)
-                self.execute(f"DROP POLICY {name} ON {one.table}", params=None)
+                self._drop(one)
             yield
             for one in found:
                 for statement in self._restored(one, apps):
                     self.execute(statement, params=None)
 
-    def _restored(self, one: _Reader, apps: Apps) -> Iterator[Statement | str]:
+    def _restored(self, one: Reader, apps: Apps) -> Iterator[Statement | str]:
         # As declared where it is declared: PostgreSQL's own spelling would keep casts
         # to the old type.
         for model in apps.get_models():
@@ -248,12 +246,18 @@ class PolicyEditorMixin(_Editor):
 
     def _readers(
         self, model: type[Model], column: str | None, *, follow: bool
-    ) -> list[_Reader]:
+    ) -> list[Reader]:
         table = self.quote_name(model._meta.db_table)
-        given = {"table": table, "column": column, "follow": follow}
-        with self.connection.cursor() as cursor:
-            cursor.execute(_READERS, given)
-            return [_Reader(*row) for row in cursor.fetchall()]
+        return readers(self.connection, table, column, follow=follow)
+
+
+def _refusal(what: str, found: list[Reader]) -> ConfigurationError:
+    names = ", ".join(f"{one.name!r} on {one.table}" for one in found)
+    return ConfigurationError(
+        f"{what} is read by these policies, which would be dropped along with it: "
+        f"{names}. Change or remove them first: put RemoveConstraint before this "
+        "operation, or into a migration that this one depends on."
+    )
 
 
 @functools.cache
