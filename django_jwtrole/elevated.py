@@ -89,8 +89,8 @@ class Elevated(Operation):
     serialization_expand_args: ClassVar[list[str]] = ["operations"]
 
     def __init__(self, models: Sequence[str], operations: Sequence[Operation]) -> None:
-        self.models = list(models)
-        self.operations = list(operations)
+        self.models: list[str] = list(models)
+        self.operations: list[Operation] = list(operations)
 
     @property
     def reversible(self) -> bool:  # type: ignore[override]
@@ -176,7 +176,7 @@ class AddFilledField(AddField):
         fill: Any,
         preserve_default: bool = True,  # noqa: FBT001, FBT002  Django's signature
     ) -> None:
-        self.fill = fill
+        self.fill: Any = fill
         super().__init__(model_name, name, field, preserve_default)
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:

@@ -113,7 +113,7 @@ class RawPredicate(Expression):
 
     def __init__(self, sql: str) -> None:
         super().__init__(output_field=BooleanField())
-        self.sql = whole(sql)
+        self.sql: str = whole(sql)
 
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper

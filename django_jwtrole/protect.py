@@ -49,7 +49,7 @@ class Protect(Operation):
                 msg = f"Protect on {model}: {one!r} is no Policy and no Grant."
                 raise ConfigurationError(msg)
         self.model = model
-        self.constraints = list(constraints)
+        self.constraints: list[TableConstraint] = list(constraints)
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
         """Return what a migration writes."""

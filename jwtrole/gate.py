@@ -72,9 +72,9 @@ class Gate:
     """
 
     def __init__(self, auth: JWTRole) -> None:
-        self.auth = auth
+        self.auth: JWTRole = auth
         #: Whether the database has agreed.
-        self.passed = False
+        self.passed: bool = False
 
     def ask(self, run: Callable[[Statement], Sequence[Any]]) -> None:
         """Ask the database, and pass or raise.

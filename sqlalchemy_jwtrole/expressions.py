@@ -91,7 +91,7 @@ class RawPredicate(ColumnElement[bool]):
 
     def __init__(self, sql: str) -> None:
         self.sql: str = whole(sql)
-        self.type = Boolean()
+        self.type: TypeEngine[bool] = Boolean()
 
 
 def _sql_type(type_: TypeEngine[Any], dialect: Dialect) -> str:
