@@ -16,6 +16,7 @@ from django_jwtrole.constraint import TableConstraint
 from django_jwtrole.related import outer_references
 from jwtrole import policy, roles
 from jwtrole.errors import ConfigurationError
+from jwtrole.sequences import SequenceGrant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,12 +162,25 @@ class Policy(TableConstraint):
             raise ConfigurationError(msg)
         return using, check
 
+    def compiled(
+        self, model: type[Model], connection: BaseDatabaseWrapper
+    ) -> policy.Policy:
+        """Return it on a model's table, its expressions as SQL text.
+
+        Raises:
+            ConfigurationError: An expression cannot stand in a policy.
+        """
+        return self._on(model._meta.db_table, model, connection)
+
+    def _on(
+        self, table: str, model: type[Model], connection: BaseDatabaseWrapper
+    ) -> policy.Policy:
+        return self._compiled(table, *self._texts(model, connection))
+
     def _create(self, model: type[Model], connection: BaseDatabaseWrapper) -> Render:
         # Not before the statement runs, at the end of the migration that creates the
         # table: what the policy reads may be created after it.
-        return lambda table: self._compiled(
-            table, *self._texts(model, connection)
-        ).create()
+        return lambda table: self._on(table, model, connection).create()
 
     def _texts(
         self, model: type[Model], connection: BaseDatabaseWrapper
@@ -230,6 +244,24 @@ class Grant(TableConstraint):
 
     def _references(self, model: type[Model]) -> set[tuple[str, ...]]:
         return {(name,) for privilege in self.on for name in _fields(privilege)}
+
+    def compiled(self, model: type[Model]) -> roles.Grant:
+        """Return it on a model's table, with the names of columns.
+
+        Raises:
+            ConfigurationError: The model has no such field.
+        """
+        return self._grant(model, model._meta.db_table)
+
+    def sequence(self, model: type[Model]) -> SequenceGrant | None:
+        """Return the use of the sequence that an INSERT draws from, if there is one."""
+        field = model._meta.auto_field
+        inserts = any(privilege.startswith("INSERT") for privilege in self.on)
+        if not inserts or field is None:
+            return None
+        return SequenceGrant(
+            table=model._meta.db_table, column=str(field.column), role=self.to
+        )
 
     def _grant(self, model: type[Model], table: str) -> roles.Grant:
         def columns(match: re.Match[str]) -> str:

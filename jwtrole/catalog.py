@@ -26,12 +26,14 @@ __all__ = [
     "found_policies",
     "found_privileges",
     "found_sequences",
+    "found_serials",
     "grants_sql",
     "named_sql",
     "policies_sql",
     "privileges_sql",
-    "row_security_sql",
+    "protected_sql",
     "sequences_sql",
+    "table_sql",
 ]
 
 
@@ -74,7 +76,8 @@ class Privilege:
 
     Args:
         role: The role, ``"PUBLIC"`` for everybody.
-        name: ``"SELECT"``, ``"INSERT"``, ``"UPDATE"`` or ``"DELETE"``.
+        name: ``"SELECT"``, ``"INSERT"``, ``"UPDATE"``, ``"DELETE"``, or one that works
+            past row security and that nothing here grants, such as ``"TRUNCATE"``.
         column: The column it is for, empty for the whole table.
     """
 
@@ -88,11 +91,27 @@ def _table(table: str, schema: str | None) -> str:
     return f"pg_catalog.to_regclass({name})"
 
 
-def row_security_sql(table: str, schema: str | None = None) -> str:
-    """Return a query for one row (enabled, forced), or none where there is no table."""
+def table_sql(table: str, schema: str | None = None) -> str:
+    """Return a query for one row (oid, enabled, forced, owner), or none.
+
+    The two in the middle are those of row security.
+    """
     return (
-        "SELECT relrowsecurity, relforcerowsecurity FROM pg_catalog.pg_class "
+        "SELECT oid::bigint, relrowsecurity, relforcerowsecurity, "
+        "pg_catalog.pg_get_userbyid(relowner)::text FROM pg_catalog.pg_class "
         f"WHERE oid = {_table(table, schema)}"
+    )
+
+
+def protected_sql() -> str:
+    """Return a query for the tables (oid, schema, name) whose policies jwtrole made."""
+    return (
+        "SELECT c.oid::bigint, n.nspname::text, c.relname::text "
+        "FROM pg_catalog.pg_class c "
+        "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE EXISTS (SELECT FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND "
+        "pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_policy'), "
+        "'jwtrole:')) ORDER BY 2, 3"
     )
 
 
@@ -143,8 +162,7 @@ def privileges_sql(table: str, schema: str | None = None) -> str:
         "SELECT attacl, attname::text FROM pg_catalog.pg_attribute "
         "WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS x (acl, name) "
         "CROSS JOIN LATERAL pg_catalog.aclexplode(x.acl) AS a "
-        f"WHERE c.oid = {_table(table, schema)} AND a.grantee <> c.relowner "
-        "AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')"
+        f"WHERE c.oid = {_table(table, schema)} AND a.grantee <> c.relowner"
     )
 
 
@@ -156,11 +174,13 @@ def found_privileges(rows: Iterable[Sequence[Any]]) -> set[Privilege]:
 def sequences_sql(table: str, schema: str | None = None) -> str:
     """Return a query for who may draw from the sequences that a table's columns own.
 
-    One row (column, role) for each, the role NULL where it is the owner alone.
+    One row (column, role, kind) for each, the role NULL where it is the owner alone.
+    The kind is ``"a"`` for SERIAL and ``"i"`` for an identity, which asks for no right.
     """
     return (
         "SELECT t.attname::text, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE "
-        "pg_catalog.pg_get_userbyid(a.grantee)::text END FROM pg_catalog.pg_depend d "
+        "pg_catalog.pg_get_userbyid(a.grantee)::text END, d.deptype::text "
+        "FROM pg_catalog.pg_depend d "
         "JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S' "
         "JOIN pg_catalog.pg_attribute t "
         "ON t.attrelid = d.refobjid AND t.attnum = d.refobjsubid "
@@ -175,9 +195,14 @@ def sequences_sql(table: str, schema: str | None = None) -> str:
 def found_sequences(rows: Iterable[Sequence[Any]]) -> dict[str, set[str]]:
     """Return the roles by column that :func:`sequences_sql` found."""
     found: dict[str, set[str]] = {}
-    for column, role in rows:
+    for column, role, _ in rows:
         found.setdefault(column, set()).update(filter(None, [role]))
     return found
+
+
+def found_serials(rows: Iterable[Sequence[Any]]) -> set[str]:
+    """Return the SERIAL columns that :func:`sequences_sql` found."""
+    return {column for column, _, kind in rows if kind == "a"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from jwtrole import cli_trust, install, roles
+from jwtrole import cli_drift, cli_trust, install, roles
 from jwtrole.errors import ConfigurationError, JWTRoleError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a subcommand and return the exit status: 0, or 1 when it failed.
+    """Run a subcommand and return the exit status: 0, or 1 when something is wrong.
 
     Args:
         arguments: The words after the program's name; those of the process if ``None``.
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_bootstrap(commands)
     _add_sql(commands)
     cli_trust.add_to(commands)
+    cli_drift.add_to(commands)
     return parser
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jwtrole import revocation
 from jwtrole.errors import ConfigurationError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jwtrole.begin import Statement
     from jwtrole.tokens import JWTRole
 
-__all__ = ["add_to", "apply", "named"]
+__all__ = ["add_to", "apply", "driver", "imported", "named"]
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,17 +37,25 @@ def apply(dsn: str, statements: Sequence[str | Statement]) -> None:
         ConfigurationError: There is no driver or no connection, or the server refused
             a statement; nothing was applied.
     """
+    for warning in driver().run_script(dsn, statements):
+        print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
+
+
+def driver() -> Any:
+    """Return the module that connects.
+
+    Raises:
+        ConfigurationError: There is no driver.
+    """
     try:
-        # Only applying needs a driver; printing works without one.
-        from jwtrole.drivers.script import run_script  # noqa: PLC0415
+        # Only here: printing works without one.
+        return importlib.import_module("jwtrole.drivers.script")
     except ImportError as error:
         msg = (
-            f"Applying needs psycopg 3 ({error}): "
+            f"Connecting needs psycopg 3 ({error}): "
             'python -m pip install "jwtrole[psycopg]".'
         )
         raise ConfigurationError(msg) from None
-    for warning in run_script(dsn, statements):
-        print(f"jwtrole: {warning}", file=sys.stderr)  # noqa: T201
 
 
 def named(place: str) -> JWTRole:
@@ -61,18 +69,31 @@ def named(place: str) -> JWTRole:
     """
     from jwtrole.tokens import JWTRole  # noqa: PLC0415
 
-    module, _, name = place.partition(":")
-    # As `python -m` does: what stands in the current directory can be named.
-    sys.path.insert(0, "")
-    try:
-        found = getattr(importlib.import_module(module), name or "auth", None)
-    except (ImportError, ValueError) as error:
-        msg = f"{place!r} cannot be imported: {error}."
-        raise ConfigurationError(msg) from None
+    found = imported(place, "auth")
     if not isinstance(found, JWTRole):
         msg = f"{place!r} is no JWTRole: name one as module:name."
         raise ConfigurationError(msg)
     return found
+
+
+def imported(place: str, name: str) -> Any:
+    """Return what stands at a place, ``None`` where the module has no such name.
+
+    Args:
+        place: Where it stands, as in ``"billing.auth:auth"``.
+        name: Its name where the place is a module alone.
+
+    Raises:
+        ConfigurationError: The module cannot be imported.
+    """
+    module, _, given = place.partition(":")
+    # As `python -m` does: what stands in the current directory can be named.
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module), given or name, None)
+    except (ImportError, ValueError) as error:
+        msg = f"{place!r} cannot be imported: {error}."
+        raise ConfigurationError(msg) from None
 
 
 def _add_issuers(

@@ -24,8 +24,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jwtrole.difference import as_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jwtrole.difference import Difference
 
 __all__ = [
     "ConfigurationError",
@@ -150,13 +154,14 @@ class DriftError(JWTRoleError):
 
     Args:
         message: What to do next.
-        differences: One line per difference.
+        differences: What differs, each with what repairs it; the message names them.
     """
 
-    def __init__(self, message: str, *, differences: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        #: One line per difference.
-        self.differences: tuple[str, ...] = tuple(differences)
+    def __init__(self, message: str, *, differences: Sequence[Difference] = ()) -> None:
+        text = as_text(differences)
+        super().__init__(f"{message}\n{text}" if text else message)
+        #: What differs.
+        self.differences: tuple[Difference, ...] = tuple(differences)
 
 
 class TrustWarning(UserWarning):

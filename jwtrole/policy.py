@@ -162,16 +162,22 @@ class Policy:
         )
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
-    def create(self) -> tuple[str, str]:
-        """Return the statements that create it, the second recording its hash."""
+    @property
+    def definition(self) -> str:
+        """Return what CREATE POLICY says of it after its name and its table."""
         roles = ", ".join(map(grantee, self.to))
         mode = "PERMISSIVE" if self.permissive else "RESTRICTIVE"
-        where = f"{identifier(self.name)} ON {qualified(self.schema, self.table)}"
-        text = f"CREATE POLICY {where} AS {mode} FOR {self.command} TO {roles}"
+        text = f"AS {mode} FOR {self.command} TO {roles}"
         if self.using is not None:
             text += f" USING ({self.using})"
         if self.check is not None:
             text += f" WITH CHECK ({self.check})"
+        return text
+
+    def create(self) -> tuple[str, str]:
+        """Return the statements that create it, the second recording its hash."""
+        where = f"{identifier(self.name)} ON {qualified(self.schema, self.table)}"
+        text = f"CREATE POLICY {where} {self.definition}"
         note = literal(f"jwtrole:{TEMPLATE}:{self.hash}")
         return text, f"COMMENT ON POLICY {where} IS {note}"
 

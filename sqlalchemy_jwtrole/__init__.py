@@ -3,6 +3,7 @@
 from jwtrole.fixed_roles import Role
 from jwtrole.grants import GrantOn
 from sqlalchemy_jwtrole.begin import attach
+from sqlalchemy_jwtrole.comparison import drift
 from sqlalchemy_jwtrole.elevated import elevated
 from sqlalchemy_jwtrole.expressions import RawPredicate, claim
 from sqlalchemy_jwtrole.grants import declare_on
@@ -18,6 +19,7 @@ __all__ = [
     "attach",
     "claim",
     "declare_on",
+    "drift",
     "elevated",
     "install",
     "sync",

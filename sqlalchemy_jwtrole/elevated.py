@@ -59,8 +59,8 @@ def _name(table: Table | str) -> tuple[str, str | None]:
 
 
 def _is_forced(connection: Connection, table: str, schema: str | None) -> bool:
-    found = query(connection, catalog.row_security_sql(table, schema))
-    return bool(found and found[0][1])
+    found = query(connection, catalog.table_sql(table, schema))
+    return bool(found and found[0][2])
 
 
 def _altered(tables: list[str], how: str) -> list[str]:

@@ -14,8 +14,8 @@ from jwtrole import roles
 from jwtrole.dialect import POSTGRESQL
 from jwtrole.errors import ConfigurationError
 from jwtrole.quoting import identifier
+from jwtrole.sequences import SequenceGrant
 from sqlalchemy_jwtrole import clauses, create
-from sqlalchemy_jwtrole.sequences import SequenceGrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

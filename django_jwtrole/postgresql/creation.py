@@ -20,12 +20,13 @@ from django_jwtrole.conf import conf
 from django_jwtrole.throwaway import trust
 from jwtrole.begin import Nobody
 
-__all__ = ["JWTRoleDatabaseCreation", "nobody", "restored_on"]
+__all__ = ["JWTRoleDatabaseCreation", "is_forced", "nobody", "restored_on"]
 
 # Stands in DATABASES[alias]["TEST"] while tests run, so that each thread's connection
 # and each worker of the parallel runner finds it.
 _NOBODY = "JWTROLE_NOBODY"
 _KEPT = "JWTROLE_KEPT"
+_UNFORCED = "JWTROLE_UNFORCED"
 
 _restored_on: ContextVar[str | None] = ContextVar("jwtrole_restored_on", default=None)
 
@@ -41,6 +42,12 @@ def nobody(settings_dict: dict[str, Any]) -> Nobody | None:
     """Return who runs what stands outside any request, in a test database alone."""
     role = settings_dict["TEST"].get(_NOBODY)
     return None if role is None else Nobody(role)
+
+
+def is_forced(settings_dict: dict[str, Any]) -> bool:
+    """Return whether row security holds for the owner: not in a test database."""
+    given = settings_dict["TEST"]
+    return not given.get(_UNFORCED) and nobody(settings_dict) is None
 
 
 def restored_on() -> str | None:
@@ -79,6 +86,8 @@ class JWTRoleDatabaseCreation(DatabaseCreation):
             self.set_as_test_mirror(owner.connection.settings_dict)
             self._name(name)
             return name
+        # From the start: a database that was kept is without FORCE already.
+        self.connection.settings_dict["TEST"][_UNFORCED] = True
         name = super().create_test_db(*args, **options)
         self._unforce()
         trust(self.connection, self._test_users())
@@ -170,6 +179,8 @@ class JWTRoleDatabaseCreation(DatabaseCreation):
         if owner is None:
             self._close_others()
             super().destroy_test_db(old_database_name, verbosity, keepdb, suffix)
+            if old_database_name is not None:
+                self.connection.settings_dict["TEST"].pop(_UNFORCED, None)
             return
         self.connection.close()
         owner.destroy_test_db(old_database_name, verbosity, keepdb, suffix)

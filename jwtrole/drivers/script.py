@@ -1,4 +1,4 @@
-"""Run a script of statements for a command, with psycopg 3."""
+"""Run a script of statements for a command, or ask, with psycopg 3."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from jwtrole.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["refusal_explained", "run_script", "send"]
+    from jwtrole.live import Ask
+
+__all__ = ["asking", "refusal_explained", "run_script", "send"]
 
 # undefined_function, undefined_table, invalid_schema_name: what is told of tokens is
 # told to objects of the database mode.
@@ -37,8 +39,39 @@ def run_script(dsn: str, statements: Sequence[str | Statement]) -> list[str]:
         if notice.severity_nonlocalized == "WARNING":
             warnings.append(_said(notice))
 
+    with refusal_explained(), _connected(dsn) as connection:
+        connection.add_notice_handler(keep)
+        send(connection, statements)
+    return warnings
+
+
+@contextlib.contextmanager
+def asking(dsn: str) -> Iterator[Ask]:
+    """Stand around questions that are asked in one transaction, and roll it back.
+
+    Args:
+        dsn: A libpq connection string; it appears in no message.
+
+    Raises:
+        ConfigurationError: There is no connection, or the server refused to answer.
+    """
+    with contextlib.closing(_connected(dsn)) as connection:
+
+        def ask(sql: str) -> list[tuple[Any, ...]]:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+        try:
+            yield ask
+        except psycopg.Error as error:
+            said = _said(error.diag) or type(error).__name__
+            msg = f"The server did not answer. It said: {said}"
+            raise ConfigurationError(msg) from None
+
+
+def _connected(dsn: str) -> psycopg.Connection[Any]:
     try:
-        connection = psycopg.connect(dsn)
+        return psycopg.connect(dsn)
     except psycopg.Error:
         # The driver's text may quote the connection string.
         msg = (
@@ -46,10 +79,6 @@ def run_script(dsn: str, statements: Sequence[str | Statement]) -> list[str]:
             "with psql, which says more."
         )
         raise ConfigurationError(msg) from None
-    with refusal_explained(), connection:
-        connection.add_notice_handler(keep)
-        send(connection, statements)
-    return warnings
 
 
 def send(

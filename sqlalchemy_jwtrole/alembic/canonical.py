@@ -6,13 +6,10 @@ rows, and columns that are yet to be added are there.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exc
-
-from jwtrole import catalog
-from jwtrole.quoting import identifier, qualified
+from jwtrole.canonical import TEMPORARY, read_back, trial_read_sql, trial_sql
+from jwtrole.quoting import identifier, literal, qualified
 from sqlalchemy_jwtrole.create import execute, query
 
 if TYPE_CHECKING:
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["canonical"]
 
-_TEMPORARY = "pg_temp"
-
 
 def canonical(
     connection: Connection, table: Table, policies: Sequence[Policy]
@@ -35,16 +30,12 @@ def canonical(
     One that PostgreSQL cannot try out, say because it needs a type that is yet to be
     created, is left out.
     """
-    found: dict[str, Policy] = {}
-    try:
-        with connection.begin_nested() as savepoint:
-            execute(connection, [_copy(connection, table)])
-            for policy in policies:
-                found |= _spelled(connection, policy)
-            savepoint.rollback()
-    except exc.DBAPIError:
-        return found
-    return found
+    trial = trial_sql(literal(_copy(connection, table)).strip(), policies)
+    with connection.begin_nested() as savepoint:
+        execute(connection, [trial])
+        rows = query(connection, trial_read_sql(table.name))
+        savepoint.rollback()
+    return read_back(rows, table.name, policies)
 
 
 def _copy(connection: Connection, table: Table) -> str:
@@ -52,19 +43,4 @@ def _copy(connection: Connection, table: Table) -> str:
         f"{identifier(column.name)} {column.type.compile(connection.dialect)}"
         for column in table.columns
     )
-    return f"CREATE TABLE {qualified(_TEMPORARY, table.name)} ({columns})"
-
-
-def _spelled(connection: Connection, policy: Policy) -> dict[str, Policy]:
-    # For everybody: the roles need not exist to see how the clauses are spelled.
-    trial = dataclasses.replace(policy, schema=_TEMPORARY, to=("PUBLIC",))
-    try:
-        with connection.begin_nested():
-            execute(connection, trial.create()[:1])
-    except exc.DBAPIError:
-        return {}
-    rows = query(connection, catalog.policies_sql(policy.table, _TEMPORARY))
-    spelled = catalog.found_policies(rows, policy.table)[policy.name].policy
-    return {
-        policy.name: dataclasses.replace(spelled, to=policy.to, schema=policy.schema)
-    }
+    return f"CREATE TABLE {qualified(TEMPORARY, table.name)} ({columns})"

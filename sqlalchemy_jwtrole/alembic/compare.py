@@ -6,6 +6,7 @@ is to go; creations come after them, for a policy may read one that is to come.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from dataclasses import dataclass, field
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any, cast
 from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
 
+from jwtrole.live import read
 from sqlalchemy_jwtrole.alembic import operations as op
 from sqlalchemy_jwtrole.alembic import schema
 from sqlalchemy_jwtrole.alembic.canonical import canonical
 from sqlalchemy_jwtrole.alembic.columns import without_claims
 from sqlalchemy_jwtrole.alembic.grants import differing_grants
-from sqlalchemy_jwtrole.alembic.live import read
 from sqlalchemy_jwtrole.alembic.operation import Operation, TableName
 from sqlalchemy_jwtrole.alembic.privileges import (
     differing_privileges,
@@ -27,6 +28,7 @@ from sqlalchemy_jwtrole.alembic.privileges import (
     every_privilege,
 )
 from sqlalchemy_jwtrole.alembic.wanted import WANTED
+from sqlalchemy_jwtrole.create import query
 from sqlalchemy_jwtrole.grants import declared_on
 from sqlalchemy_jwtrole.policy import Declared, declared
 
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
     from jwtrole.catalog import Found
     from jwtrole.grants import GrantOn
+    from jwtrole.live import Live
     from jwtrole.policy import Policy
-    from sqlalchemy_jwtrole.alembic.live import Live
 
 __all__ = ["compare"]
 
@@ -64,6 +66,7 @@ def compare(
     """
     # Autogenerate is never offline.
     connection = cast("Connection", context.connection)
+    ask = functools.partial(query, connection)
     known = {
         table: declared(table.metadata).get(table, Declared())
         for table in context.sorted_tables
@@ -78,7 +81,7 @@ def compare(
     changes = _Changes()
     for table, one in known.items():
         name = TableName(table.name, table.schema)
-        live = read(connection, *name)
+        live = read(ask, *name)
         wanted = one.compiled(table)
         spelled = canonical(connection, table, wanted) if live.policies else {}
         keep = {} if name in retyped else spelled
@@ -102,7 +105,7 @@ def compare(
         changes.before += revoked
         changes.after += granted
     for name in _dropped(upgrade):
-        changes.before += _let_go(name, read(connection, *name), named)
+        changes.before += _let_go(name, read(ask, *name), named)
     if any(one.policies for one in known.values()):
         changes.before[:0] = schema.changes(connection)
     without_claims(upgrade)

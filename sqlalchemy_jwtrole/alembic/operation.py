@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
 
     from jwtrole.grants import GrantOn
-    from sqlalchemy_jwtrole.sequences import SequenceGrant
+    from jwtrole.sequences import SequenceGrant
 
 __all__ = ["OnObject", "OnPolicy", "OnRole", "OnTable", "Operation", "TableName"]
 

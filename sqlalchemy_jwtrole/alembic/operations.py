@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from alembic.operations import Operations
 
 from jwtrole import grants, policy, roles
+from jwtrole.sequences import SequenceGrant
 from sqlalchemy_jwtrole.alembic.operation import (
     OnObject,
     OnPolicy,
@@ -15,7 +16,6 @@ from sqlalchemy_jwtrole.alembic.operation import (
     Operation,
     TableName,
 )
-from sqlalchemy_jwtrole.sequences import SequenceGrant
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

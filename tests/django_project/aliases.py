@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from tests import postgres
 from tests.django_project.engine.base import AUTHS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     from jwtrole.tokens import JWTRole
@@ -49,10 +52,17 @@ def forget(alias: str) -> None:
 
 
 def migrate(server: postgres.Server, database: str) -> None:
-    """Make the tables of the project's own application as the owner.
+    """Make the tables of the project's own application as the owner."""
+    with owning(server, database) as alias:
+        call_command("migrate", "billing", database=alias, verbosity=0)
+
+
+@contextlib.contextmanager
+def owning(server: postgres.Server, database: str) -> Iterator[str]:
+    """Add an alias that logs in as the owner, past everything that tests put on.
 
     Whatever login the tests of Django have put on ``default``, one alias is the
-    application's while they are made.
+    application's as long as it is there.
     """
     engine = "tests.django_project.engine"
     login = {"ENGINE": engine, "USER": postgres.LOGIN, "NAME": database}
@@ -62,9 +72,11 @@ def migrate(server: postgres.Server, database: str) -> None:
     _add(server, alias, {"ENGINE": engine, "USER": postgres.OWNER, "NAME": database})
     connection = connections[alias]
     connection.ensure_connection = functools.partial(_connect, connection)
-    call_command("migrate", "billing", database=alias, verbosity=0)
-    forget(alias)
-    forget("login")
+    try:
+        yield alias
+    finally:
+        forget(alias)
+        forget("login")
 
 
 def _add(server: postgres.Server, alias: str, given: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jwtrole import errors
+from jwtrole.difference import Difference, Kind
 
 
 def test_every_error_is_one_of_ours() -> None:
@@ -65,6 +66,16 @@ def test_identity_changed_names_both_roles() -> None:
     assert (error.in_force, error.wanted) == ("member", "manager")
 
 
-def test_drift_lists_the_differences() -> None:
-    """Each difference is one line of evidence."""
-    assert errors.DriftError("x", differences=["a", "b"]).differences == ("a", "b")
+def test_drift_names_the_differences() -> None:
+    """Each difference comes as evidence, and in the message with its repair."""
+    found = Difference(
+        kind=Kind.ROW_SECURITY_OFF, table="note", repair="ALTER TABLE note;\nANALYZE;"
+    )
+    error = errors.DriftError("Repair it.", differences=[found])
+
+    assert error.differences == (found,)
+    assert str(error) == (
+        "Repair it.\nnote: row security is off: no policy counts.\n"
+        "  declared: nothing\n  there: nothing\n"
+        "  repair: ALTER TABLE note;\n    ANALYZE;"
+    )

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connections, transaction
 
 from django_jwtrole.conf import auth
+from django_jwtrole.management.drift import report
 from django_jwtrole.management.owner import OwnerCommand
 from django_jwtrole.roles import bootstrap_statements
 from jwtrole import revocation, sync
@@ -18,16 +19,18 @@ if TYPE_CHECKING:
     from django.core.management.base import CommandParser
 
 _USAGE = (
-    "use `jwtrole bootstrap`, `jwtrole issuers sync`, `jwtrole keys rotate-seal`, or "
+    "use `jwtrole bootstrap`, `jwtrole drift`, `jwtrole issuers sync`, "
+    "`jwtrole keys rotate-seal`, or "
     "`jwtrole deny` or `jwtrole allow` with an issuer and --jti or --sub."
 )
 
 
 class Command(OwnerCommand, BaseCommand):
-    """Make the roles, or tell the database as the owner whom to trust."""
+    """Make the roles, compare with the models, or tell the database whom to trust."""
 
-    help = "Make the roles of the settings, or tell the database whom to trust: " + (
-        _USAGE
+    help = (
+        "Make the roles of the settings, compare the database with the models, or tell "
+        f"it whom to trust: {_USAGE}"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -35,10 +38,13 @@ class Command(OwnerCommand, BaseCommand):
         # No parsers of their own for these: the options that every command of Django
         # has could not follow them then.
         parser.add_argument(
-            "what", choices=["bootstrap", "issuers", "keys", "deny", "allow"]
+            "what", choices=["bootstrap", "drift", "issuers", "keys", "deny", "allow"]
         )
         parser.add_argument(
             "which", nargs="?", default="", help="sync, rotate-seal, or the issuer"
+        )
+        parser.add_argument(
+            "--json", action="store_true", help="print differences for programs"
         )
         claim = parser.add_mutually_exclusive_group()
         claim.add_argument("--jti", metavar="VALUE", help="the id of one token")
@@ -69,9 +75,12 @@ class Command(OwnerCommand, BaseCommand):
             return
         alias = options["database"]
         if connections[alias].vendor != "postgresql":
-            msg = f"The alias {alias!r} is no PostgreSQL and trusts nobody."
+            msg = f"The alias {alias!r} is no PostgreSQL."
             raise CommandError(msg)
         try:
+            if _is_drift(options):
+                report(self, alias, as_list=options["json"])
+                return
             change = _change(options)
             with refusal_explained(), transaction.atomic(using=alias):
                 send(connections[alias].connection, change.statements)
@@ -80,7 +89,7 @@ class Command(OwnerCommand, BaseCommand):
         self.stdout.write(f"{alias}: {change.done}")
 
     def _bootstrap(self, options: dict[str, Any]) -> None:
-        given = [options[name] for name in ("which", "jti", "sub", "until")]
+        given = [options[name] for name in ("which", "jti", "sub", "until", "json")]
         if any(given):
             msg = f"`jwtrole bootstrap` takes no more than its options: {_USAGE}"
             raise CommandError(msg)
@@ -99,19 +108,24 @@ class Command(OwnerCommand, BaseCommand):
             self.stdout.write(f"{statement};")
 
 
+def _is_drift(options: dict[str, Any]) -> bool:
+    given = [options[name] for name in ("which", "jti", "sub", "until")]
+    return options["what"] == "drift" and not any(given)
+
+
 def _change(options: dict[str, Any]) -> revocation.Change:
     what, which = options["what"], options["which"]
     claim = {kind: options[kind] for kind in ("jti", "sub")}
     until = options["until"]
-    if what == "deny":
+    if what == "deny" and which:
         return revocation.deny(which, until=until, **claim)
-    if what == "allow" and until is None:
+    if what == "allow" and which and until is None:
         return revocation.allow(which, **claim)
-    if until is None and set(claim.values()) == {None}:
+    if not options["json"] and until is None and set(claim.values()) == {None}:
         if (what, which) == ("keys", "rotate-seal"):
             return revocation.rotate_seal()
         if (what, which) == ("issuers", "sync"):
             done = "issuers, keys and roles are those of JWTROLE."
             return revocation.Change(sync.statements(auth()), done)
-    msg = f"`jwtrole {what} {which}` with these options makes no sense: {_USAGE}"
+    msg = f"`jwtrole {what} {which or ''}` with these options makes no sense: {_USAGE}"
     raise CommandError(msg)

@@ -8,15 +8,17 @@ from django.core.management.base import CommandError
 from django.core.management.commands.migrate import Command as Stock
 from django.db import connections
 
+from django_jwtrole.management.drift import SWITCH, prove
 from django_jwtrole.management.owner import OwnerCommand
 from django_jwtrole.operations import LABEL, install_first
 from django_jwtrole.roles import named_by_plan, refuse_missing
 from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from django.core.management.base import CommandParser
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-_ONLY_LOOKING = ("plan", "check_unapplied", "fake", "prune")
+_ONLY_LOOKING = ("plan", "check_unapplied", "prune")
 
 
 class Command(OwnerCommand, Stock):
@@ -25,16 +27,28 @@ class Command(OwnerCommand, Stock):
     # FORCE hides rows from the owner too: a data migration is whole or an error.
     row_security = False
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Take what leaves the check at the end out."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            SWITCH, action="store_false", dest="drift_check",
+            help="Do not compare the database with the models at the end, this once.",
+        )  # fmt: skip
+
     def handle(self, *args: Any, **options: Any) -> str | None:
-        """Install what policies call, then migrate."""
+        """Install what policies call, migrate, and prove that the database matches."""
         own = options["app_label"] == LABEL
-        if not own and not any(options.get(name) for name in _ONLY_LOOKING):
+        looks = any(options.get(name) for name in _ONLY_LOOKING)
+        if not own and not looks and not options.get("fake"):
             connection = connections[options["database"]]
             connection.prepare_database()
             if connection.vendor == "postgresql":
                 _refuse_missing(connection, options)
             install_first(connection)
-        return super().handle(*args, **options)
+        said: str | None = super().handle(*args, **options)
+        if not looks:
+            prove(self, options)
+        return said
 
 
 def _refuse_missing(connection: BaseDatabaseWrapper, options: dict[str, Any]) -> None:
