@@ -9,6 +9,7 @@ from django.db import connections, router, transaction
 from django.db.migrations.autodetector import MigrationAutodetector
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from django_jwtrole.conf import conf
@@ -43,8 +44,8 @@ def drift(
     Args:
         alias: The owner's alias, of PostgreSQL.
         skipped: Labels of applications that are left out.
-        undeclared: Whether policies that jwtrole once made are looked for on tables
-            of no model.
+        undeclared: Whether policies that jwtrole made are looked for on tables that
+            are named after an application and have no model any more.
 
     Raises:
         ConfigurationError: A declaration cannot be written as SQL.
@@ -56,6 +57,7 @@ def drift(
         for model in protected(alias)
         if model._meta.app_label not in skipped
     ]
+    prefixes = _prefixes(connection)
     with transaction.atomic(using=alias), connection.cursor() as cursor:
 
         def ask(sql: str) -> list[Any]:
@@ -67,7 +69,17 @@ def drift(
             ask, tables, owner=owner, migrate=_MIGRATE, forced=is_forced(given),
             roles=[*conf().fixed_roles, *logins().values()],
         )  # fmt: skip
-        return core.find(ask, tables, expected, undeclared=undeclared)
+        return core.find(
+            ask, tables, expected,
+            is_ours=lambda table: undeclared and table.startswith(prefixes),
+        )  # fmt: skip
+
+
+def _prefixes(connection: BaseDatabaseWrapper) -> tuple[str, ...]:
+    # How Django names tables. One by another name may be another project's.
+    applied = MigrationRecorder(connection).applied_migrations()
+    labels = {config.label for config in apps.get_app_configs()}
+    return tuple(f"{label}_" for label in labels.union(label for label, _ in applied))
 
 
 def protected(alias: str) -> list[type[Model]]:

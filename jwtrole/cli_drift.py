@@ -39,6 +39,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command.add_argument(
         "--owner", help="who is to own the tables; the role of --dsn unless given"
     )
+    command.add_argument(
+        "--declared-only",
+        action="store_true",
+        help="leave alone what jwtrole made on other tables, for another project",
+    )
     command.add_argument("--json", action="store_true", help="print it for programs")
     command.set_defaults(run=_run)
 
@@ -51,7 +56,9 @@ def _run(chosen: argparse.Namespace) -> int:
 
     with driver().asking(chosen.dsn) as ask:
         expected = drift.expect(ask, tables, owner=chosen.owner, migrate=reader.MIGRATE)
-        found = drift.find(ask, tables, expected)
+        found = drift.find(
+            ask, tables, expected, is_ours=lambda _: not chosen.declared_only
+        )
     text = as_json(found) if chosen.json else as_text(found) or "No drift."
     print(text)  # noqa: T201
     return 1 if found else 0

@@ -19,7 +19,7 @@ from jwtrole.policy import enable_row_security
 from jwtrole.quoting import identifier
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from jwtrole.catalog import Found
     from jwtrole.declared import Declared
@@ -75,7 +75,7 @@ def find(
     declared: Iterable[Declared],
     expected: Expected,
     *,
-    undeclared: bool = True,
+    is_ours: Callable[[str], bool],
 ) -> list[Difference]:
     """Return all that differs, the worst first.
 
@@ -84,8 +84,8 @@ def find(
             the owner of the tables. Nothing is left changed.
         declared: What is declared.
         expected: What holds for every table.
-        undeclared: Whether policies that jwtrole once made are looked for on tables
-            that are not declared.
+        is_ours: Says of a table that is not declared, but has policies that jwtrole
+            made, whether it should have been. Another project may have made them.
     """
     found: list[Difference] = []
     known: set[int | None] = set()
@@ -94,8 +94,7 @@ def find(
         known.add(there.oid)
         compared = [policy for policy in one.policies if policy.name in there.policies]
         found += differences(one, there, spelled(ask, compared), expected)
-    if undeclared:
-        found += _left_behind(ask, known)
+    found += _left_behind(ask, known, is_ours)
     order = list(Kind)
     return sorted(found, key=lambda d: (order.index(d.kind), d.table, d.object))
 
@@ -231,9 +230,11 @@ def _undeclared(table: str, found: Found) -> Difference:
     )
 
 
-def _left_behind(ask: Ask, known: Collection[int | None]) -> Iterator[Difference]:
+def _left_behind(
+    ask: Ask, known: Collection[int | None], is_ours: Callable[[str], bool]
+) -> Iterator[Difference]:
     for oid, schema, table in ask(protected_sql()):
-        if oid not in known:
+        if oid not in known and is_ours(table):
             for found in live.read(ask, table, schema).policies.values():
                 if found.is_ours:
                     yield _undeclared(f"{schema}.{table}", found)

@@ -22,17 +22,23 @@ MIGRATE = "alembic upgrade head"
 
 
 def drift(
-    connection: Connection, *metadata: MetaData, owner: str | None = None
+    connection: Connection,
+    *metadata: MetaData,
+    owner: str | None = None,
+    declared_only: bool = False,
 ) -> list[Difference]:
     """Return what in a database is not what metadata declares, the worst first.
 
     Nothing is left changed. Give all the metadata of the database: policies that
-    jwtrole made on tables of none of them are differences too.
+    jwtrole made on tables of none of them are differences too, unless it is told to
+    look at declared tables only.
 
     Args:
         connection: Logged in as the owner of the tables, inside a transaction.
         metadata: What is declared.
         owner: Who is to own the tables; the connection's role unless given.
+        declared_only: Whether another project has tables here that jwtrole protects,
+            which are none of this one's.
 
     Raises:
         ConfigurationError: A declaration cannot be written as SQL, the database is
@@ -44,7 +50,7 @@ def drift(
     tables = declared_tables(*metadata)
     ask = functools.partial(_ask, connection)
     expected = core.expect(ask, tables, owner=owner, migrate=MIGRATE)
-    return core.find(ask, tables, expected)
+    return core.find(ask, tables, expected, is_ours=lambda _: not declared_only)
 
 
 def declared_tables(*metadata: MetaData) -> list[Declared]:

@@ -40,6 +40,7 @@ README = "README.md"
 #: What begins where another document ends.
 AFTER = {
     "docs/how-to/admin-and-sessions.md": README,
+    "docs/how-to/find-drift.md": README,
     "docs/how-to/protect-existing-rows.md": README,
     "docs/how-to/rotate-keys-and-seal.md": README,
     "docs/how-to/test-your-project.md": README,
@@ -234,7 +235,7 @@ def test_the_reference_names_every_command_and_option() -> None:
     for name, parser in commands.items():
         section = page.partition(f"## `jwtrole {name}`")[2].partition("\n## ")[0]
         options = {o for a in parser._actions for o in a.option_strings}
-        listed = set(re.findall(r"^\| `(--\w+)", section, re.MULTILINE))
+        listed = set(re.findall(r"^\| `(--[\w-]+)", section, re.MULTILINE))
         assert listed == {o for o in options if o.startswith("--")} - {"--help"}
 
 

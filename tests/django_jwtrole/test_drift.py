@@ -164,6 +164,21 @@ def test_changes_without_a_migration_are_named_first(
     assert caught.value.differences[0].object == "note_own"
 
 
+def test_a_policy_without_row_security_is_drift(
+    alias: str, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that declares a policy and no mixin is not taken for a protected one."""
+    kept = [one for one in Note._meta.constraints if not one.name.endswith("_rls")]
+    monkeypatch.setattr(Note._meta, "constraints", kept)
+    admin.execute("ALTER TABLE billing_note DISABLE ROW LEVEL SECURITY")
+
+    [found] = comparison.drift(alias)
+    admin.execute(found.repair.encode())
+
+    assert found.kind is Kind.ROW_SECURITY_OFF
+    assert comparison.drift(alias) == []
+
+
 def drift(alias: str, *words: str) -> tuple[int, str, str]:
     """Run the command and return the exit status and what it said."""
     out, err = io.StringIO(), io.StringIO()
@@ -202,6 +217,19 @@ def test_the_others_do_not_take_what_is_drifts(words: tuple[str, ...]) -> None:
     """An issuer must be named, and there is nothing to print as JSON."""
     with pytest.raises(CommandError, match="makes no sense"):
         call_command("jwtrole", *words)
+
+
+def test_another_projects_tables_are_left_alone(
+    alias: str, admin: psycopg.Connection
+) -> None:
+    """What jwtrole made for somebody else in the same database is no drift here."""
+    admin.execute("CREATE TABLE orders ()")
+    admin.execute("CREATE POLICY theirs ON orders")
+    admin.execute("COMMENT ON POLICY theirs ON orders IS 'jwtrole:1:0'")
+    try:
+        assert comparison.drift(alias) == []
+    finally:
+        admin.execute("DROP TABLE orders")
 
 
 @pytest.mark.django_db(databases=["default", "owner"])

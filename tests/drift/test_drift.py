@@ -142,10 +142,10 @@ DAMAGES = {
         SERIAL, Kind.SEQUENCE_GRANT_MISSING, "billing_note", "member"
     ),
     "a policy left behind": Damage(
-        "DROP TABLE IF EXISTS gone; CREATE TABLE gone (); "
-        "CREATE POLICY old ON gone USING (true); CREATE POLICY theirs ON gone; "
-        "COMMENT ON POLICY old ON gone IS 'jwtrole:1:0123456789abcdef'",
-        Kind.PERMISSIVE_POLICY_UNDECLARED, "public.gone", "old",
+        "CREATE TABLE billing_gone (); CREATE POLICY old ON billing_gone USING (true); "
+        "CREATE POLICY theirs ON billing_gone; "
+        "COMMENT ON POLICY old ON billing_gone IS 'jwtrole:1:0123456789abcdef'",
+        Kind.PERMISSIVE_POLICY_UNDECLARED, "public.billing_gone", "old",
     ),
 }  # fmt: skip
 
@@ -213,18 +213,19 @@ def test_a_missing_table_names_the_command(
     world: World, admin: psycopg.Connection
 ) -> None:
     """Of a table that is gone nothing else is said; what it became is not ours."""
-    admin.execute("ALTER TABLE billing_note RENAME TO elsewhere")
+    admin.execute("ALTER TABLE billing_note RENAME TO billing_other")
 
     left, missing = world.find()
 
     assert (missing.kind, missing.table) == (Kind.TABLE_MISSING, "billing_note")
     assert missing.repair in {"alembic upgrade head", "python manage.py migrate"}
-    assert (left.table, left.object) == ("public.elsewhere", "note_own")
+    assert (left.table, left.object) == ("public.billing_other", "note_own")
 
 
 NOT_OURS = {
     "another role": (
-        "GRANT ALL ON invoice TO pg_monitor; GRANT SELECT (id) ON invoice TO app_test; "
+        "GRANT ALL ON invoice TO pg_monitor; "
+        "GRANT SELECT (id) ON invoice TO pg_signal_backend; "
         "GRANT USAGE ON SEQUENCE billing_note_id_seq TO pg_monitor"
     ),
     "another table": (

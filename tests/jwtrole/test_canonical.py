@@ -70,7 +70,7 @@ def found(connection: psycopg.Connection, *policies: Policy) -> list[Difference]
     ask = asker(connection)
     tables = [Declared(table="odd", protected=True, policies=policies)]
     expected = drift.expect(ask, tables, owner=postgres.OWNER, migrate="migrate")
-    return drift.find(ask, tables, expected, undeclared=False)
+    return drift.find(ask, tables, expected, is_ours=lambda _: False)
 
 
 def test_every_type_of_column_is_copied(owner: psycopg.Connection) -> None:
@@ -185,7 +185,7 @@ def test_a_table_that_declares_no_policy_keeps_those_of_others(
     tables = [Declared(table="odd", schema="public", protected=False)]
     expected = drift.expect(ask, tables, owner=postgres.OWNER, migrate="migrate")
 
-    [ours] = drift.find(ask, tables, expected)
+    [ours] = drift.find(ask, tables, expected, is_ours=lambda _: True)
 
     assert (ours.table, ours.object) == ("public.odd", "ours")
 

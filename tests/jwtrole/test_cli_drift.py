@@ -148,6 +148,10 @@ def test_several_declarations_share_a_database(
     assert main(["drift", *both, "--dsn", dsn, "--json"]) == 1
     together = json.loads(capsys.readouterr().out)
 
+    assert main(["drift", more, "--dsn", dsn, "--json", "--declared-only"]) == 1
+    declared = json.loads(capsys.readouterr().out)
+
+    assert declared == together
     assert alone == {"more", "public.invoice", "public.billing_note"}
     assert [(one["kind"], one["table"]) for one in together] == [
         ("table-missing", "more")
