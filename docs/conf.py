@@ -73,7 +73,7 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         "ASGIApp", "Async", "Attachable", "Connection", "Engine", "Expression", "Key",
-        "Q", "RoleCallable", "Sync", "T", "TypeEngine", "WSGIApp",
+        "MetaData", "Q", "RoleCallable", "Sync", "T", "TypeEngine", "WSGIApp",
         "sqlalchemy_jwtrole.expressions.Claim", "sqlalchemy_jwtrole.expressions.T",
     )
 ]  # fmt: skip
