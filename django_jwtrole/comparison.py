@@ -16,12 +16,13 @@ from django_jwtrole.conf import conf
 from django_jwtrole.constraint import TableConstraint
 from django_jwtrole.policy import Grant, Policy, RowSecurity
 from django_jwtrole.postgresql.creation import is_forced
+from django_jwtrole.protect import Protect
 from django_jwtrole.roles import logins
 from jwtrole import drift as core
 from jwtrole.declared import Declared
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.models import Model
@@ -68,11 +69,22 @@ def drift(
         expected = core.expect(
             ask, tables, owner=owner, migrate=_MIGRATE, forced=is_forced(given),
             roles=[*conf().fixed_roles, *logins().values()],
+            elsewhere=_by_migrations(connection),
         )  # fmt: skip
         return core.find(
             ask, tables, expected,
             is_ours=lambda table: undeclared and table.startswith(prefixes),
         )  # fmt: skip
+
+
+def _by_migrations(connection: BaseDatabaseWrapper) -> Iterator[str]:
+    # No model has them, and columns may have been renamed since.
+    for migration in MigrationLoader(connection).disk_migrations.values():
+        for operation in migration.operations:
+            if isinstance(operation, Protect):
+                yield from (
+                    one.name for one in operation.constraints if isinstance(one, Policy)
+                )
 
 
 def _prefixes(connection: BaseDatabaseWrapper) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from jwtrole.quoting import qualified
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from jwtrole.catalog import Found
     from jwtrole.policy import Policy
     from jwtrole.roles import Grant
     from jwtrole.sequences import SequenceGrant
@@ -64,13 +65,20 @@ class Expected:
             alone, but for ``PUBLIC``, which gives it to these as well.
         migrate: The command that makes a missing table.
         forced: Whether row security is to hold for the owner as well.
+        elsewhere: Names of policies that are declared on no table here, and are to be
+            there all the same: what they say is not compared.
     """
 
     owner: str
     roles: Collection[str]
     migrate: str
     forced: bool = True
+    elsewhere: Collection[str] = ()
 
     def names(self, role: str) -> bool:
         """Say whether what a role is granted has to be declared."""
         return role == "PUBLIC" or role in self.roles
+
+    def keeps(self, found: Found) -> bool:
+        """Say whether a policy is one that is declared elsewhere."""
+        return found.is_ours and found.policy.name in self.elsewhere

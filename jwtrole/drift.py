@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jwtrole import live
 from jwtrole.canonical import spelled
 from jwtrole.catalog import protected_sql
-from jwtrole.declared import Expected
+from jwtrole.declared import Declared, Expected
 from jwtrole.difference import Difference, Kind
 from jwtrole.errors import ConfigurationError
 from jwtrole.grant_drift import differing_grants, differing_sequences
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from jwtrole.catalog import Found
-    from jwtrole.declared import Declared
     from jwtrole.live import Ask, Live
     from jwtrole.policy import Policy
 
@@ -42,6 +41,7 @@ def expect(  # noqa: PLR0913  one for each thing that holds
     owner: str | None = None,
     roles: Iterable[str] = (),
     forced: bool = True,
+    elsewhere: Iterable[str] = (),
 ) -> Expected:
     """Return what holds for every table.
 
@@ -52,6 +52,7 @@ def expect(  # noqa: PLR0913  one for each thing that holds
         owner: Who is to own the tables; whoever asks unless given.
         roles: More roles that hold only what is declared.
         forced: Whether row security is to hold for the owner as well.
+        elsewhere: Names of policies that are declared elsewhere, which are left alone.
 
     Raises:
         ConfigurationError: A superuser asks and does not say who owns the tables.
@@ -66,8 +67,9 @@ def expect(  # noqa: PLR0913  one for each thing that holds
             raise ConfigurationError(msg)
     named = {role for one in declared for role in one.roles}
     return Expected(
-        owner=owner, roles=named.union(roles), migrate=migrate, forced=forced
-    )
+        owner=owner, roles=named.union(roles), migrate=migrate, forced=forced,
+        elsewhere=frozenset(elsewhere),
+    )  # fmt: skip
 
 
 def find(
@@ -94,7 +96,7 @@ def find(
         known.add(there.oid)
         compared = [policy for policy in one.policies if policy.name in there.policies]
         found += differences(one, there, spelled(ask, compared), expected)
-    found += _left_behind(ask, known, is_ours)
+    found += _left_behind(ask, known, is_ours, expected)
     order = list(Kind)
     return sorted(found, key=lambda d: (order.index(d.kind), d.table, d.object))
 
@@ -122,11 +124,7 @@ def differences(
     yield from _differing_table(declared, there, expected)
     for policy in declared.policies:
         yield from _differing_policy(declared.name, policy, there, spelled)
-    names = {policy.name for policy in declared.policies}
-    for name, found in there.policies.items():
-        # Of a table that declares none, those that others made are left alone.
-        if name not in names and (declared.protected or found.is_ours):
-            yield _undeclared(declared.name, found)
+    yield from _undeclared(declared, there, expected)
     yield from differing_grants(declared, there, expected)
     yield from differing_sequences(declared, there, expected)
 
@@ -215,29 +213,45 @@ def _same_but_for_clauses(one: Policy, other: Policy) -> bool:
     )
 
 
-def _undeclared(table: str, found: Found) -> Difference:
-    policy = found.policy
-    return Difference(
-        kind=(
-            Kind.PERMISSIVE_POLICY_UNDECLARED
-            if policy.permissive
-            else Kind.RESTRICTIVE_POLICY_UNDECLARED
-        ),
-        table=table,
-        object=policy.name,
-        there=policy.definition,
-        repair=_script(*policy.drop()),
-    )
+def _undeclared(
+    declared: Declared, there: Live, expected: Expected
+) -> Iterator[Difference]:
+    names = {policy.name for policy in declared.policies}
+    for name, found in there.policies.items():
+        if name in names or expected.keeps(found):
+            continue
+        # Of a table that declares none, those that others made are left alone.
+        if declared.protected or found.is_ours:
+            policy = found.policy
+            yield Difference(
+                kind=(
+                    Kind.PERMISSIVE_POLICY_UNDECLARED
+                    if policy.permissive
+                    else Kind.RESTRICTIVE_POLICY_UNDECLARED
+                ),
+                table=declared.name,
+                object=name,
+                there=policy.definition,
+                repair=_script(*policy.drop()),
+            )
 
 
 def _left_behind(
-    ask: Ask, known: Collection[int | None], is_ours: Callable[[str], bool]
+    ask: Ask,
+    known: Collection[int | None],
+    is_ours: Callable[[str], bool],
+    expected: Expected,
 ) -> Iterator[Difference]:
     for oid, schema, table in ask(protected_sql()):
-        if oid not in known and is_ours(table):
-            for found in live.read(ask, table, schema).policies.values():
-                if found.is_ours:
-                    yield _undeclared(f"{schema}.{table}", found)
+        if oid in known:
+            continue
+        there = live.read(ask, table, schema)
+        protected = any(map(expected.keeps, there.policies.values()))
+        found = Declared(table=table, schema=schema, protected=protected)
+        if protected:
+            yield from _differing_table(found, there, expected)
+        if protected or is_ours(table):
+            yield from _undeclared(found, there, expected)
 
 
 def _script(*statements: str) -> str:

@@ -22,6 +22,7 @@ from tests.django_project.process import Project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     import psycopg
     from django.conf import LazySettings
@@ -230,6 +231,58 @@ def test_another_projects_tables_are_left_alone(
         assert comparison.drift(alias) == []
     finally:
         admin.execute("DROP TABLE orders")
+
+
+PROTECTING = """
+from django.db import migrations, models
+from django.db.models import Q
+from django_jwtrole import Claim, Grant, Policy
+from django_jwtrole.protect import Protect
+
+class Migration(migrations.Migration):
+    dependencies = [("auth", "0012_alter_user_first_name_max_length")]
+    operations = [Protect("auth.Group", [
+        Policy(
+            name="named", using=Q(name=Claim("group", models.TextField())),
+            to=["member"],
+        ),
+        Grant(name="named_read", to="member", on=["SELECT"]),
+    ])]
+"""
+
+
+def test_what_a_migration_protects_is_no_drift(
+    alias: str,
+    settings: LazySettings,
+    admin: psycopg.Connection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Tables that ``Protect`` is for stay as it made them, and nothing opens them."""
+    package = tmp_path / "protecting"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "0001_groups.py").write_text(PROTECTING)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings.MIGRATION_MODULES = {"sessions": "protecting"}
+    table = "auth_group"
+    try:
+        migrate(alias, "sessions")
+        migrate(alias, "sessions")
+        admin.execute(f"CREATE POLICY open ON {table} USING (true)".encode())
+        admin.execute(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY".encode())
+        found = comparison.drift(alias)
+        for one in found:
+            admin.execute(one.repair.encode())
+        again = comparison.drift(alias)
+    finally:
+        migrate(alias, "sessions", "zero", "--no-drift-check")
+
+    assert [(one.kind, one.table) for one in found] == [
+        (Kind.PERMISSIVE_POLICY_UNDECLARED, f"public.{table}"),
+        (Kind.ROW_SECURITY_OFF, f"public.{table}"),
+    ]
+    assert again == []
 
 
 @pytest.mark.django_db(databases=["default", "owner"])
