@@ -50,8 +50,8 @@ _SAID = {
     Kind.POLICY_UNKNOWN: (
         "the policy {0!r} is unknown: its recorded hash is the declared one, but "
         "PostgreSQL would not spell the declared text here, so that nobody knows "
-        "whether it was altered since. Look again as the table's owner, not on a "
-        "standby"
+        "whether it was altered since. Look again as the table's owner with the right "
+        "to TEMPORARY on the database, not on a standby"
     ),
     Kind.TABLE_MISSING: "the table is missing",
     Kind.PERMISSIVE_POLICY_MISSING: "the policy {0!r} is missing: its rows are closed",

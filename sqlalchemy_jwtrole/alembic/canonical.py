@@ -19,7 +19,23 @@ if TYPE_CHECKING:
 
     from jwtrole.policy import Policy
 
-__all__ = ["canonical"]
+__all__ = ["canonical", "missing_right"]
+
+_RIGHT = (
+    "SELECT pg_catalog.current_database()::text, current_user::text, "
+    "pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')"
+)
+
+
+def missing_right(connection: Connection) -> str | None:
+    """Return what lets the owner try policies out, ``None`` where it may already.
+
+    The schema ``jwtrole`` takes that right from everybody but the database's owner.
+    """
+    ((database, owner, may),) = query(connection, _RIGHT)
+    if may:
+        return None
+    return f"GRANT TEMPORARY ON DATABASE {identifier(database)} TO {identifier(owner)}"
 
 
 def canonical(

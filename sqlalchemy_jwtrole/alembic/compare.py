@@ -18,7 +18,7 @@ from alembic.util import PriorityDispatchResult
 from jwtrole.live import read
 from sqlalchemy_jwtrole.alembic import operations as op
 from sqlalchemy_jwtrole.alembic import schema
-from sqlalchemy_jwtrole.alembic.canonical import canonical
+from sqlalchemy_jwtrole.alembic.canonical import canonical, missing_right
 from sqlalchemy_jwtrole.alembic.columns import without_claims
 from sqlalchemy_jwtrole.alembic.grants import differing_grants
 from sqlalchemy_jwtrole.alembic.operation import Operation, TableName
@@ -107,6 +107,7 @@ def compare(
     for name in _dropped(upgrade):
         changes.before += _let_go(name, read(ask, *name), named)
     if any(one.policies for one in known.values()):
+        _warn_without_copies(connection)
         changes.before[:0] = schema.changes(connection)
     without_claims(upgrade)
     # With include_schemas Alembic finds our own tables, which nobody declares.
@@ -172,6 +173,17 @@ def _is_same(policy: Policy, found: Found, spelled: Policy | None) -> bool:
         policy.name, policy.table, "unchanged" if same else "changed: created anew",
     )  # fmt: skip
     return same
+
+
+def _warn_without_copies(connection: Connection) -> None:
+    right = missing_right(connection)
+    if right is not None:
+        log.warning(
+            "No temporary tables can be made here, so that policies are compared by "
+            "their recorded hash alone and what was altered by hand is not found. "
+            "Have the database's owner run: %s",
+            right,
+        )
 
 
 def _let_go(table: TableName, live: Live, named: set[str]) -> Iterator[Operation]:

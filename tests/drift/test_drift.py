@@ -265,3 +265,17 @@ def test_looking_takes_no_lock_and_leaves_nothing(
         admin.execute("LOCK TABLE invoice, billing_note IN EXCLUSIVE MODE")
         assert world.find() == []
     assert admin.execute(count).fetchone() == before
+
+
+def test_an_owner_without_temporary_tables_sees_the_same(
+    world: World, admin: psycopg.Connection, database: str
+) -> None:
+    """Where the database is another's, policies are tried on the tables themselves."""
+    admin.execute(f"ALTER DATABASE {database} OWNER TO postgres".encode())
+    # As the schema does where it may; a copy of a database has none of its privileges.
+    admin.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC".encode())
+
+    assert world.find() == []
+
+    admin.execute(f"ALTER POLICY {TENANT} ON invoice USING (number = 'x')".encode())
+    assert [one.kind for one in world.find()] == [Kind.POLICY_CHANGED]

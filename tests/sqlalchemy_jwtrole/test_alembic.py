@@ -431,6 +431,37 @@ def test_one_policy_that_cannot_be_tried_out_leaves_the_others(
     assert Revision(owner, after).up == ""
 
 
+def test_without_temporary_tables_the_hashes_decide(
+    owner: sa.Connection,
+    server: postgres.Server,
+    empty: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An owner who does not own the database compares, and is told what it lacks."""
+    metadata, after = sa.MetaData(), sa.MetaData()
+    make_note(metadata, OWN, GRANT)
+    make_note(after, OWN, GRANT, CHANGED[True])
+    Revision(owner, metadata).upgrade()
+    assert "TEMPORARY" not in caplog.text
+    right = f'TEMPORARY ON DATABASE "{empty}"'
+    with server.connect("postgres", empty) as admin:
+        admin.execute(f'ALTER DATABASE "{empty}" OWNER TO postgres'.encode())
+        admin.execute(f"REVOKE {right} FROM PUBLIC".encode())
+
+    assert Revision(owner, metadata).up == ""
+    assert Revision(owner, after).verbs == ["create_policy"]
+    repair = f'GRANT {right} TO "{postgres.OWNER}"'
+    assert repair in caplog.text
+
+    owner.rollback()
+    with server.connect("postgres", empty) as admin:
+        admin.execute(repair.encode())
+    caplog.clear()
+    owner.execute(sa.text("ALTER POLICY note_own ON note USING (true)"))
+    assert Revision(owner, metadata).verbs == ["drop_policy", "create_policy"]
+    assert caplog.text == ""
+
+
 def test_a_locked_table_is_compared(
     owner: sa.Connection, server: postgres.Server, empty: str
 ) -> None:
