@@ -94,8 +94,21 @@ class RawPredicate(ColumnElement[bool]):
         self.type: TypeEngine[bool] = Boolean()
 
 
+#: What a length is part of, and the same without one; CHAR and BIT alone mean one.
+_LENGTHS = (
+    (re.compile(r"\bCHAR\(\d+\)"), "TEXT"),
+    (re.compile(r"\bBIT\(\d+\)"), "BIT VARYING"),
+    (re.compile(r"\([\d, ]+\)"), ""),
+)
+
+
 def _sql_type(type_: TypeEngine[Any], dialect: Dialect) -> str:
     found = type_.compile(dialect)
+    # A cast with a length cuts and rounds, so that two claims could become one.
+    head, quote, name = found.partition('"')
+    for pattern, instead in _LENGTHS:
+        head = pattern.sub(instead, head)
+    found = head + quote + name
     # PostgreSQL has one name for what SQLAlchemy writes in capitals.
     return found.lower() if re.fullmatch(r"[A-Z ]+", found) else found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateTable
@@ -34,6 +35,35 @@ def test_a_claim_is_read_once_and_cast_inside() -> None:
         _sql(claim("q'", sa.Enum("a", name="Mixed Case")))
         == "(SELECT jwtrole.claim('q''')::\"Mixed Case\")"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "cast"),
+    [
+        (sa.String(5), "::varchar"),
+        (sa.CHAR(5), ""),
+        (sa.Numeric(5, 2), "::numeric"),
+        (postgresql.BIT(5), "::bit varying"),
+        (postgresql.BIT(5, varying=True), "::bit varying"),
+        (postgresql.ARRAY(sa.String(5)), "::VARCHAR[]"),
+        (sa.String(5, collation="C"), '::VARCHAR COLLATE "C"'),
+        (postgresql.ENUM("a", name="mood(5)"), '::"mood(5)"'),
+    ],
+)
+def test_a_claim_is_never_cut_to_a_length(
+    kind: sa.types.TypeEngine[object], cast: str
+) -> None:
+    """No length is part of the cast, or one claim would pass for another."""
+    assert _sql(claim("sub", kind)) == f"(SELECT jwtrole.claim('sub'){cast})"
+
+
+def test_a_longer_claim_is_no_shorter_one(engine: sa.Engine, alice: Identity) -> None:
+    """PostgreSQL agrees: what begins like a claim does not equal it."""
+    same = sa.select(
+        claim("sub", sa.String(2)) == "al", claim("sub", sa.CHAR(2)) == "al"
+    )
+    with acting_as(alice), engine.connect() as conn:
+        assert conn.execute(same).one() == (False, False)
 
 
 def test_claims_are_told_apart_by_the_cache() -> None:
