@@ -5,101 +5,82 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.apps import apps
-from django.core import checks
-from django.db import models, router
+from django.core.exceptions import FieldDoesNotExist
+from django.db import models
 from django.db.models.signals import class_prepared
 
-from django_jwtrole.conf import conf, is_protected
+from django_jwtrole.composed import Opening, composed
 from django_jwtrole.expressions import Claim, ClaimDefault
-from django_jwtrole.policy import Grant, Policy, RowSecurity
-from jwtrole.context import current_identity
-from jwtrole.quoting import short_name
+from django_jwtrole.related import Related
+from django_jwtrole.row_security import RowSecurityMixin
+from jwtrole.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["RowSecurityMixin", "TenantMixin"]
+__all__ = [
+    "MembershipMixin",
+    "OwnerMixin",
+    "PublicReadMixin",
+    "RowSecurityMixin",
+    "TenantMixin",
+    "claim_field",
+    "tenant_unique",
+]
+
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
-class RowSecurityMixin(models.Model):
-    """Turn row security on for the model's table.
+def claim_field(kind: type[models.Field[Any, Any]], claim: str, **options: Any) -> Any:
+    """Return a field that the database fills from a claim: indexed, not editable.
 
-    What nobody is granted and no policy shows is closed to everyone. ``save()`` writes
-    only the columns that the acting role's declared grants let it update.
+    Args:
+        kind: Its type, as ``models.BigIntegerField``.
+        claim: The claim; where a mixin reads the field, the mixin's own counts.
+        options: What else the field is told, as ``db_column="org"``.
     """
+    default = ClaimDefault(claim, kind())
+    given = {"db_default": default, "db_index": True, "editable": False, **options}
+    return kind(**given)
+
+
+def tenant_unique(*fields: str, name: str) -> models.UniqueConstraint:
+    """Return a constraint: no two rows of one tenant have the same in these fields.
+
+    Unique over all tenants, a field would tell each of them what the others have.
+
+    Args:
+        fields: The fields beside ``tenant_id``.
+        name: The constraint's name.
+    """
+    return models.UniqueConstraint(fields=["tenant_id", *fields], name=name)
+
+
+class _Composed(RowSecurityMixin):
+    """Be one of the mixins below, which know of each other."""
 
     class Meta:
         """Be no table."""
 
         abstract = True
 
-    def save(self, *args: Any, **options: Any) -> None:
-        """Save; a role with UPDATE on some columns writes those."""
-        if not args and not self._state.adding:
-            options = self._limited(options)
-        super().save(*args, **options)
-
-    def _limited(self, options: dict[str, Any]) -> dict[str, Any]:
-        alias = options.get("using") or router.db_for_write(type(self), instance=self)
-        identity = current_identity()
-        if (
-            identity is None
-            or options.get("update_fields") is not None
-            or options.get("force_insert")
-            or not is_protected(alias)
-        ):
-            return options
-        names = self._updatable(identity.role)
-        if names is None:
-            return options
-        return {**options, "update_fields": names - self.get_deferred_fields()}
-
-    @classmethod
-    def _updatable(cls, role: str) -> frozenset[str] | None:
-        found: set[str] = set()
-        reached = conf().reach(role) | {"PUBLIC"}
-        for constraint in cls._meta.constraints:
-            if isinstance(constraint, Grant) and constraint.to in reached:
-                names = constraint.updatable()
-                if names is None:
-                    return None
-                found |= names
-        # Without any the database refuses, and says so better.
-        return frozenset(found) or None
-
     @classmethod
     def _row_security(cls) -> Iterator[models.BaseConstraint]:
-        yield RowSecurity(name=_named(cls, "rls"))
-
-    @classmethod
-    def check(cls, **options: Any) -> list[checks.CheckMessage]:
-        """Return Django's findings and ours."""
-        found: list[checks.CheckMessage] = super().check(**options)
-        protected = [
-            parent._meta.label
-            for parent in cls._meta.parents
-            if issubclass(parent, RowSecurityMixin)
-        ]
-        if protected and not cls._meta.proxy:
-            found.append(
-                checks.Warning(
-                    f"The rows of {cls._meta.label} are stored in two tables; the "
-                    f"policies of {', '.join(protected)} do not cover its own, which "
-                    "stays closed until it has policies and grants.",
-                    hint="Declare Policy and Grant for it, or inherit from an abstract "
-                    "model instead.",
-                    obj=cls,
-                    id="jwtrole.W001",
-                )
-            )
-        return found
+        yield from super()._row_security()
+        if _is_whole(cls):
+            yield from composed(cls, _bound(cls), _openings(cls))
 
 
-class TenantMixin(RowSecurityMixin):
+class TenantMixin(_Composed):
     """Let each tenant see and write its own rows alone.
 
     The tenant is a claim of the token. New rows get it from the database, so that
-    ``objects.create()`` needs none.
+    ``objects.create()`` needs none. For another type or name of the column declare
+    ``tenant_id`` anew, as ``claim_field(models.BigIntegerField, "org")``.
+
+    With the other mixins it is a bound: each of their policies asks for the tenant too.
+    Where ``OwnerMixin`` or ``MembershipMixin`` say whose a row is within the tenant, it
+    has no policy and no grants of its own.
 
     Attributes:
         tenant_claim: The claim that holds the tenant.
@@ -110,12 +91,7 @@ class TenantMixin(RowSecurityMixin):
 
     tenant_claim: ClassVar[str] = "tenant_id"
     tenant_roles: ClassVar[Sequence[str] | None] = None
-    tenant_privileges: ClassVar[Sequence[str]] = (
-        "SELECT",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-    )
+    tenant_privileges: ClassVar[Sequence[str]] = _ALL
 
     tenant_id: models.UUIDField[Any, Any] = models.UUIDField(
         db_default=ClaimDefault("tenant_id", models.UUIDField()),
@@ -128,32 +104,172 @@ class TenantMixin(RowSecurityMixin):
 
         abstract = True
 
-    @classmethod
-    def _row_security(cls) -> Iterator[models.BaseConstraint]:
-        yield from super()._row_security()
-        field = cls._meta.get_field("tenant_id")
-        if field not in cls._meta.local_fields:
-            return
-        if isinstance(field.db_default, ClaimDefault):
-            field.db_default = ClaimDefault(cls.tenant_claim, type(field)())
-        names = _tenant_roles(cls)
-        yield Policy(
-            name=_named(cls, "tenant"),
-            using=models.Q(tenant_id=Claim(cls.tenant_claim, type(field)())),
-            to=names,
+
+class OwnerMixin(_Composed):
+    """Let whoever made a row see and write it, and nobody else.
+
+    For another type or name of the column declare ``owner_id`` anew, as
+    ``claim_field(models.TextField, "sub")``.
+
+    Attributes:
+        owner_claim: The claim that names the owner.
+        owner_roles: As ``tenant_roles``.
+        owner_privileges: What these roles get.
+    """
+
+    owner_claim: ClassVar[str] = "sub"
+    owner_roles: ClassVar[Sequence[str] | None] = None
+    owner_privileges: ClassVar[Sequence[str]] = _ALL
+
+    owner_id: models.UUIDField[Any, Any] = models.UUIDField(
+        db_default=ClaimDefault("sub", models.UUIDField()),
+        db_index=True,
+        editable=False,
+    )
+
+    class Meta:
+        """Be no table."""
+
+        abstract = True
+
+
+class MembershipMixin(_Composed):
+    """Let the members of a row's organisation see and write it.
+
+    The acting role needs SELECT on the memberships, and their table a policy that shows
+    one's own. Whoever may write there decides who is let in here. For another type or
+    name of the column declare ``organisation_id`` anew.
+
+    Attributes:
+        membership_model: The model of the memberships, as ``"app.Model"``.
+        membership_organisation: Its field with the organisation.
+        membership_member: Its field with the member.
+        membership_claim: The claim that the member is compared with.
+        membership_claim_type: The type of both.
+        membership_roles: As ``tenant_roles``.
+        membership_privileges: What these roles get.
+    """
+
+    membership_model: ClassVar[str] = ""
+    membership_organisation: ClassVar[str] = "organisation_id"
+    membership_member: ClassVar[str] = "member_id"
+    membership_claim: ClassVar[str] = "sub"
+    membership_claim_type: ClassVar[type[models.Field[Any, Any]]] = models.UUIDField
+    membership_roles: ClassVar[Sequence[str] | None] = None
+    membership_privileges: ClassVar[Sequence[str]] = _ALL
+
+    # No claim says which of several it is.
+    organisation_id: models.UUIDField[Any, Any] = models.UUIDField(db_index=True)
+
+    class Meta:
+        """Be no table."""
+
+        abstract = True
+
+
+class PublicReadMixin(_Composed):
+    """Let everybody of some roles read every row; with ``TenantMixin``, the tenant's.
+
+    Who writes is for the other mixins to say, and for policies.
+
+    Attributes:
+        public_read_roles: The roles that get SELECT; where it is ``None``, all of
+            ``JWTROLE["ROLES"]`` without the anonymous one, which must be named.
+    """
+
+    public_read_roles: ClassVar[Sequence[str] | None] = None
+
+    class Meta:
+        """Be no table."""
+
+        abstract = True
+
+
+_COLUMNS: dict[Any, str] = {
+    TenantMixin: "tenant_id",
+    OwnerMixin: "owner_id",
+    MembershipMixin: "organisation_id",
+}
+
+
+def _is_whole(model: type[_Composed]) -> bool:
+    """Tell whether all that the policies ask for stands in the model's own table."""
+    needed = [name for mixin, name in _COLUMNS.items() if issubclass(model, mixin)]
+    if any(_field(model, name) not in model._meta.local_fields for name in needed):
+        return False
+    inherited = any(issubclass(one, PublicReadMixin) for one in model._meta.parents)
+    return not inherited or any(
+        issubclass(base, PublicReadMixin) and base._meta.abstract
+        for base in model.__bases__
+    )
+
+
+def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
+    try:
+        field: Any = model._meta.get_field(name)
+    except FieldDoesNotExist:
+        msg = (
+            f"{model._meta.label} has no field {name}, which its mixin's policy reads: "
+            "keep it, and give another name of the column with db_column."
         )
-        for role in names:
-            yield Grant(name=_named(cls, role), to=role, on=cls.tenant_privileges)
+        raise ConfigurationError(msg) from None
+    if field.is_relation:
+        msg = (
+            f"{model._meta.label}: {name} is a relation, and a foreign key tells "
+            f"whether a hidden row is there: declare {name} as claim_field(...) of the "
+            "claim's type."
+        )
+        raise ConfigurationError(msg)
+    return field  # type: ignore[no-any-return]
 
 
-def _tenant_roles(model: type[TenantMixin]) -> list[str]:
-    if model.tenant_roles is not None:
-        return list(model.tenant_roles)
-    return [role for role in conf().roles if role != conf().anonymous]
+def _is_claim(model: type[models.Model], name: str, claim: str) -> models.Q:
+    """Return that a column is a claim, and have its default read the same one."""
+    field = _field(model, name)
+    kind: Any = type(field)
+    if isinstance(field.db_default, ClaimDefault):
+        field.db_default = ClaimDefault(claim, kind())
+    return models.Q(**{name: Claim(claim, kind())})
 
 
-def _named(model: type[models.Model], tail: str) -> str:
-    return short_name(f"{model._meta.app_label}_{model._meta.model_name}_{tail}")
+def _bound(model: type[_Composed]) -> models.Q:
+    """Return what each policy asks for beside its own condition."""
+    if not issubclass(model, TenantMixin):
+        return models.Q()
+    return _is_claim(model, "tenant_id", model.tenant_claim)
+
+
+def _openings(model: type[_Composed]) -> Iterator[Opening]:
+    """Yield what opens rows of a model."""
+    if issubclass(model, TenantMixin) and not issubclass(
+        model, OwnerMixin | MembershipMixin
+    ):
+        roles, on = model.tenant_roles, model.tenant_privileges
+        yield Opening("tenant", models.Q(), roles, on)
+    if issubclass(model, OwnerMixin):
+        own = _is_claim(model, "owner_id", model.owner_claim)
+        yield Opening("own", own, model.owner_roles, model.owner_privileges)
+    if issubclass(model, MembershipMixin):
+        roles, on = model.membership_roles, model.membership_privileges
+        yield Opening("membership", _membership(model), roles, on)
+    if issubclass(model, PublicReadMixin):
+        roles, on = model.public_read_roles, ("SELECT",)
+        yield Opening("public_read", models.Q(), roles, on, command="SELECT")
+
+
+def _membership(model: type[MembershipMixin]) -> models.Q:
+    if not model.membership_model:
+        msg = (
+            f"{model._meta.label} does not say where memberships are: set "
+            "membership_model = 'app.Model'."
+        )
+        raise ConfigurationError(msg)
+    claim = Claim(model.membership_claim, model.membership_claim_type())
+    condition = {
+        model.membership_organisation: models.OuterRef("organisation_id"),
+        model.membership_member: claim,
+    }
+    return models.Q(Related(model.membership_model, models.Q(**condition)))
 
 
 def _inject(sender: type[models.Model], **_: object) -> None:

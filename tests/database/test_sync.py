@@ -205,7 +205,13 @@ def test_published_keys_are_fetched(told: psycopg.Connection, login: Attempt) ->
 def test_what_the_database_cannot_do_is_said() -> None:
     """A callable and parts of a second are refused, with what to do instead."""
     with pytest.raises(ConfigurationError, match="callable"):
-        statements(configured(secret(), role_claim=lambda claims: claims["role"]))
+        statements(
+            configured(
+                secret(),
+                role_claim=lambda claims: claims["role"],
+                trust="application",
+            )
+        )
     with pytest.raises(ConfigurationError, match=r"0\.5 .* round"):
         statements(configured(secret(leeway=0.5)))
 

@@ -67,6 +67,16 @@ def owning(server: postgres.Server, database: str) -> Iterator[str]:
     engine = "tests.django_project.engine"
     login = {"ENGINE": engine, "USER": postgres.LOGIN, "NAME": database}
     _add(server, "login", login)
+    try:
+        with owned(server, database) as alias:
+            yield alias
+    finally:
+        forget("login")
+
+
+@contextlib.contextmanager
+def owned(server: postgres.Server, database: str) -> Iterator[str]:
+    """Add an alias of the owner for the length of a block."""
     alias = f"owner_{next(_numbers)}"
     engine = "django.db.backends.postgresql"
     _add(server, alias, {"ENGINE": engine, "USER": postgres.OWNER, "NAME": database})
@@ -76,7 +86,6 @@ def owning(server: postgres.Server, database: str) -> Iterator[str]:
         yield alias
     finally:
         forget(alias)
-        forget("login")
 
 
 def _add(server: postgres.Server, alias: str, given: dict[str, Any]) -> None:
