@@ -272,9 +272,24 @@ def _membership(model: type[MembershipMixin]) -> models.Q:
     return models.Q(Related(model.membership_model, models.Q(**condition)))
 
 
+def _require_same(proxy: type[models.Model]) -> None:
+    """Refuse a proxy with a mixin of its own, which nothing would come of."""
+    concrete: Any = proxy._meta.concrete_model
+    for mixin in (PublicReadMixin, RowSecurityMixin):
+        if issubclass(proxy, mixin) and not issubclass(concrete, mixin):
+            msg = (
+                f"{proxy._meta.label} is a proxy and has no table to protect: put "
+                f"{mixin.__name__} on {concrete._meta.label}."
+            )
+            raise ConfigurationError(msg)
+
+
 def _inject(sender: type[models.Model], **_: object) -> None:
     options = sender._meta
-    if not issubclass(sender, RowSecurityMixin) or options.abstract or options.proxy:
+    if not issubclass(sender, RowSecurityMixin) or options.abstract:
+        return
+    if options.proxy:
+        _require_same(sender)
         return
     if options.apps is not apps:
         # A migration's model: what it has stands in the migration.

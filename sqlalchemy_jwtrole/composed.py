@@ -215,7 +215,11 @@ def require_said_again(mapper: Mapper[Any], public: type) -> None:
     cls, parent = mapper.class_, mapper.inherits
     if parent is None or parent.local_table is mapper.local_table:
         return
-    if not issubclass(parent.class_, public) or public in cls.__bases__:
+    itself = any(
+        issubclass(base, public) and inspect(base, raiseerr=False) is None
+        for base in cls.__bases__
+    )
+    if itself or not issubclass(parent.class_, public):
         return
     msg = (
         f"{cls.__name__} has a table of its own, which nobody said is public like its "

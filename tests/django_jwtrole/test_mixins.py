@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from django.apps.registry import Apps
-from django.db import connection, models
-from django.db.migrations.state import AppConfigStub
+from django.db import connection, connections, models
+from django.db.migrations.state import AppConfigStub, ModelState, ProjectState
 from django.db.migrations.writer import MigrationWriter
 
 from django_jwtrole import Claim, Grant, Policy, Related
 from django_jwtrole.expressions import ClaimDefault
+from django_jwtrole.model_checks import _problems
 from django_jwtrole.models import (
     MembershipMixin,
     OwnerMixin,
@@ -23,11 +24,9 @@ from django_jwtrole.models import (
 )
 from django_jwtrole.policy import RowSecurity
 from jwtrole.errors import ConfigurationError
+from tests.django_jwtrole.history import History
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Make = Callable[..., Any]
+Make = Any
 
 TENANT = models.Q(tenant_id=Claim("tenant_id", models.UUIDField()))
 OWNER = models.Q(owner_id=Claim("sub", models.UUIDField()))
@@ -56,6 +55,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
             attributes.setdefault("membership_model", "things.Member")
         return type(name, bases, attributes)
 
+    make.registry = registry  # type: ignore[attr-defined]
     return make
 
 
@@ -218,6 +218,14 @@ def test_abstract_chains_and_a_bare_meta_keep_the_mixins(make: Make) -> None:
     assert proxy._meta.constraints == []
 
 
+@pytest.mark.parametrize("mixin", [PublicReadMixin, RowSecurityMixin])
+def test_a_proxy_has_no_mixins_of_its_own(make: Make, mixin: Any) -> None:
+    """What would protect or open nothing is refused."""
+    base = OwnerMixin if mixin is PublicReadMixin else models.Model
+    with pytest.raises(ConfigurationError, match=f"put {mixin.__name__} on things.Th"):
+        make("Proxy", mixin, make("Thing", base), meta={"proxy": True})
+
+
 def test_a_childs_own_table_stays_closed(make: Make) -> None:
     """What a parent's table has does not open its child's, the tenant least of all."""
     tenant = make("Tenant", TenantMixin)
@@ -264,6 +272,59 @@ def test_what_cannot_protect_is_refused(
     """A mixin without its column, memberships or roles is an error with advice."""
     with pytest.raises(ConfigurationError, match=complaint):
         make("Thing", *bases, **given)
+
+
+@pytest.mark.django_db(databases=["default", "owner"])
+def test_mixins_come_and_go_by_migrations(make: Make) -> None:
+    """Each change of the mixins is autodetected, and undone, with nothing left over."""
+    member = ModelState.from_model(
+        make(
+            "Member",
+            RowSecurityMixin,
+            organisation_id=models.UUIDField(),
+            member_id=models.UUIDField(),
+        )
+    )
+    history = History()
+    for bases in (
+        (TenantMixin,),
+        (TenantMixin, OwnerMixin),
+        (TenantMixin, OwnerMixin, MembershipMixin, PublicReadMixin),
+        (MembershipMixin, PublicReadMixin),
+        (RowSecurityMixin,),
+    ):
+        state = ProjectState()
+        state.add_model(member.clone())
+        thing = make("Thing", *bases)
+        state.add_model(ModelState.from_model(thing))
+        history.go(state)
+        with connections["owner"].cursor() as cursor:
+            cursor.execute(
+                "SELECT polname::text FROM pg_policy"
+                " WHERE polrelid = 'things_thing'::regclass ORDER BY 1"
+            )
+            found = [name for (name,) in cursor.fetchall()]
+        assert found == sorted(_policies(thing))
+        make.registry.all_models["things"].clear()
+    history.again()
+    history.back()
+
+
+@pytest.mark.parametrize("kind", [models.TextField, models.UUIDField])
+def test_a_member_of_another_type_is_an_error_of_check(make: Make, kind: Any) -> None:
+    """Where the claim has not the type of the member's field, the check says so."""
+    make(
+        "Member",
+        models.Model,
+        organisation_id=models.UUIDField(),
+        member_id=models.TextField(),
+    )
+    thing = make("Thing", MembershipMixin, membership_claim_type=kind)
+    (policy,) = (c for c in thing._meta.constraints if isinstance(c, Policy))
+    found = [str(error) for error in _problems(policy, thing)]
+
+    assert len(found) == (kind is models.UUIDField)
+    assert all("things_thing_membership" in text for text in found)
 
 
 def test_uniqueness_is_within_the_tenant() -> None:
