@@ -73,8 +73,9 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         "ASGIApp", "Async", "Attachable", "Connection", "Engine", "Expression", "Key",
-        "MetaData", "Q", "RoleCallable", "Sync", "T", "TypeEngine", "WSGIApp",
-        "sqlalchemy_jwtrole.expressions.Claim", "sqlalchemy_jwtrole.expressions.T",
+        "MetaData", "Model", "Q", "RoleCallable", "Sync", "T", "TypeEngine", "WSGIApp",
+        "models.Field", "sqlalchemy_jwtrole.expressions.Claim",
+        "sqlalchemy_jwtrole.expressions.T",
     )
 ]  # fmt: skip
 # No other project's index is fetched while building, so that names of other projects
