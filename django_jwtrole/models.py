@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.apps import apps
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.signals import class_prepared
 
-from django_jwtrole.composed import Opening, composed
+from django_jwtrole.composed import Opening, composed, field_of, is_claim
 from django_jwtrole.expressions import Claim, ClaimDefault
 from django_jwtrole.related import Related
 from django_jwtrole.row_security import RowSecurityMixin
@@ -36,7 +35,7 @@ def claim_field(kind: type[models.Field[Any, Any]], claim: str, **options: Any) 
 
     Args:
         kind: Its type, as ``models.BigIntegerField``.
-        claim: The claim; where a mixin reads the field, the mixin's own counts.
+        claim: The claim, the same as the mixin's ``tenant_claim`` or ``owner_claim``.
         options: What else the field is told, as ``db_column="org"``.
     """
     default = ClaimDefault(claim, kind())
@@ -76,7 +75,7 @@ class TenantMixin(_Composed):
 
     The tenant is a claim of the token. New rows get it from the database, so that
     ``objects.create()`` needs none. For another type or name of the column declare
-    ``tenant_id`` anew, as ``claim_field(models.BigIntegerField, "org")``.
+    ``tenant_id`` anew, as ``claim_field(models.BigIntegerField, "tenant_id")``.
 
     With the other mixins it is a bound: each of their policies asks for the tenant too.
     Where ``OwnerMixin`` or ``MembershipMixin`` say whose a row is within the tenant, it
@@ -195,7 +194,7 @@ _COLUMNS: dict[Any, str] = {
 def _is_whole(model: type[_Composed]) -> bool:
     """Tell whether all that the policies ask for stands in the model's own table."""
     needed = [name for mixin, name in _COLUMNS.items() if issubclass(model, mixin)]
-    if any(_field(model, name) not in model._meta.local_fields for name in needed):
+    if any(field_of(model, name) not in model._meta.local_fields for name in needed):
         return False
     inherited = any(issubclass(one, PublicReadMixin) for one in model._meta.parents)
     return not inherited or any(
@@ -204,39 +203,11 @@ def _is_whole(model: type[_Composed]) -> bool:
     )
 
 
-def _field(model: type[models.Model], name: str) -> models.Field[Any, Any]:
-    try:
-        field: Any = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        msg = (
-            f"{model._meta.label} has no field {name}, which its mixin's policy reads: "
-            "keep it, and give another name of the column with db_column."
-        )
-        raise ConfigurationError(msg) from None
-    if field.is_relation:
-        msg = (
-            f"{model._meta.label}: {name} is a relation, and a foreign key tells "
-            f"whether a hidden row is there: declare {name} as claim_field(...) of the "
-            "claim's type."
-        )
-        raise ConfigurationError(msg)
-    return field  # type: ignore[no-any-return]
-
-
-def _is_claim(model: type[models.Model], name: str, claim: str) -> models.Q:
-    """Return that a column is a claim, and have its default read the same one."""
-    field = _field(model, name)
-    kind: Any = type(field)
-    if isinstance(field.db_default, ClaimDefault):
-        field.db_default = ClaimDefault(claim, kind())
-    return models.Q(**{name: Claim(claim, kind())})
-
-
 def _bound(model: type[_Composed]) -> models.Q:
     """Return what each policy asks for beside its own condition."""
     if not issubclass(model, TenantMixin):
         return models.Q()
-    return _is_claim(model, "tenant_id", model.tenant_claim)
+    return is_claim(model, "tenant_id", model.tenant_claim, TenantMixin.tenant_claim)
 
 
 def _openings(model: type[_Composed]) -> Iterator[Opening]:
@@ -247,7 +218,7 @@ def _openings(model: type[_Composed]) -> Iterator[Opening]:
         roles, on = model.tenant_roles, model.tenant_privileges
         yield Opening("tenant", models.Q(), roles, on)
     if issubclass(model, OwnerMixin):
-        own = _is_claim(model, "owner_id", model.owner_claim)
+        own = is_claim(model, "owner_id", model.owner_claim, OwnerMixin.owner_claim)
         yield Opening("own", own, model.owner_roles, model.owner_privileges)
     if issubclass(model, MembershipMixin):
         roles, on = model.membership_roles, model.membership_privileges

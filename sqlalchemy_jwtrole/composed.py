@@ -28,6 +28,7 @@ __all__ = [
     "membership",
     "require_said_again",
     "require_same",
+    "require_table",
 ]
 
 #: Which mixins the classes of a table have.
@@ -121,8 +122,9 @@ def is_claim(
 
 
 def _own_column(mapper: Mapper[Any], table: Table, attribute: str) -> Column[Any]:
-    found: Any = mapper.column_attrs.get(attribute)
-    for column in found.columns if found is not None else ():
+    # Mapper.column_attrs would configure mappers, of which some are still to come.
+    found = mapper.get_property(attribute) if mapper.has_property(attribute) else None
+    for column in getattr(found, "columns", ()):
         if column.table is table:
             return column  # type: ignore[no-any-return]
     msg = (
@@ -227,3 +229,17 @@ def require_said_again(mapper: Mapper[Any], public: type) -> None:
         "to its parent's table."
     )
     raise ConfigurationError(msg)
+
+
+def require_table(mapper: Mapper[Any]) -> None:
+    """Refuse a join or a subquery, which has no policies.
+
+    Raises:
+        ConfigurationError: The class is mapped to no table.
+    """
+    if not isinstance(mapper.local_table, Table):
+        msg = (
+            f"{mapper.class_.__name__} is mapped to no table, and only tables have "
+            "policies: put the mixins on the classes of the tables that it reads."
+        )
+        raise ConfigurationError(msg)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import UniqueConstraint, Uuid, event
+from sqlalchemy import Table, UniqueConstraint, Uuid, event
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import declared_attr, mapped_column
 from sqlalchemy.types import to_instance
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import Table
     from sqlalchemy.orm import Mapped, Mapper
 
 __all__ = [
@@ -169,6 +169,10 @@ class PublicReadMixin(_Composed):
 def _mapped(mapper: Mapper[Any], cls: type[_Composed]) -> None:
     # Not in __table_args__, which a class of the user's replaces.
     table: Any = mapper.local_table
+    if issubclass(cls, AbstractConcreteBase) and not isinstance(table, Table):
+        # The union of its children's tables, each of which has its own policies.
+        return
+    composed.require_table(mapper)
     composed.require_same(mapper, table, _mixins)
     composed.require_said_again(mapper, PublicReadMixin)
     bound = None

@@ -254,6 +254,11 @@ def test_row_security_alone_declares_no_policy(make: Make) -> None:
     [
         ((MembershipMixin,), {"membership_model": ""}, r"membership_model = 'app.M"),
         ((OwnerMixin,), {"owner_id": None}, "no field owner_id.*db_column"),
+        (
+            (TenantMixin,),
+            {"tenant_id": claim_field(models.BigIntegerField, "org")},
+            "from the claim 'org' and.* reads 'tenant_id': set tenant_claim = 'org'",
+        ),
         ((TenantMixin,), {"tenant_roles": "member"}, r"write \['member'\]"),
         (
             (OwnerMixin,),
@@ -328,7 +333,7 @@ def test_a_member_of_another_type_is_an_error_of_check(make: Make, kind: Any) ->
 
 
 def test_uniqueness_is_within_the_tenant() -> None:
-    """The helper is a constraint of Django's own, which migrations write as such."""
+    """It is a constraint of Django's own, which migrations write as such."""
     found = tenant_unique("number", name="one")
 
     assert found == models.UniqueConstraint(fields=("tenant_id", "number"), name="one")

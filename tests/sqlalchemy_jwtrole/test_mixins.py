@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import orm
+from sqlalchemy.ext.declarative import AbstractConcreteBase
 from sqlalchemy.orm import Mapped, mapped_column
 
 from jwtrole import install
@@ -282,6 +283,32 @@ def test_a_childs_table_is_public_only_where_it_says_so() -> None:
     assert list(_policies(plain)) == ["child_own"]
 
 
+def test_each_table_of_an_abstract_concrete_base_is_protected() -> None:
+    """The union has no policies, its tables have; a subquery is refused."""
+    base = _base()
+    parent = type("Parent", (TenantMixin, OwnerMixin, AbstractConcreteBase, base), {})
+    mapping = {"__mapper_args__": {"polymorphic_identity": "c", "concrete": True}}
+    child = _make("Child", parent, **mapping)
+    orm.configure_mappers()
+    rows = sa.select(child.__table__).subquery()
+
+    assert list(_policies(child)) == ["child_own"]
+    with pytest.raises(ConfigurationError, match="Rows is mapped to no table"):
+        type("Rows", (PublicReadMixin, base), {"__table__": rows})
+
+
+def test_classes_may_refer_to_those_still_to_come() -> None:
+    """A mixin configures no mapper before its time."""
+    base = _base()
+    first = _make("First", base, seconds=orm.relationship("Second"))
+    _make("Thing", TenantMixin, base)
+    key = mapped_column(sa.ForeignKey("first.id"))
+    second = _make("Second", base, first_id=key)
+    orm.configure_mappers()
+
+    assert first.seconds.property.entity.class_ is second
+
+
 @pytest.mark.parametrize(
     ("where", "complaint"),
     [
@@ -304,7 +331,7 @@ def test_roles_are_a_list(to: Any) -> None:
 
 
 def test_uniqueness_is_within_the_tenant() -> None:
-    """The helper is a constraint over the tenant and the columns."""
+    """It is a constraint over the tenant and the columns."""
     thing = _make(
         "Thing",
         TenantMixin,
