@@ -92,14 +92,17 @@ def activity(neighbour: psycopg.Connection, pid: int) -> str:
 
 def waiting(neighbour: psycopg.Connection) -> str:
     """Return the query of the session that waits for a lock."""
+    before = None
     for _ in range(3000):
         row = neighbour.execute(
             "SELECT query FROM pg_catalog.pg_stat_activity"
             " WHERE wait_event_type = 'Lock' AND usename = current_user"
             " AND datname = current_database()"
         ).fetchone()
-        if row is not None:
+        # The view reads the query a moment before it reads what is waited for.
+        if row is not None and row == before:
             return str(row[0])
+        before = row
         time.sleep(0.01)
     message = "nobody waited for a lock"
     raise AssertionError(message)
