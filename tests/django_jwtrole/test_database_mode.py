@@ -593,10 +593,11 @@ def test_a_neighbour_reads_no_secret_during_the_preamble(
     kind: str,
 ) -> None:
     """While the preamble runs the view shows neither token nor ticket."""
-    if kind == "resume":
-        with acting_as(alice):
-            numbers(verifying)
+    with acting_as(alice):
+        numbers(verifying)
     known = secrets(verifying, alice)
+    if kind == "login":
+        tickets(verifying).forget(alice)
 
     def read() -> None:
         with acting_as(alice):
