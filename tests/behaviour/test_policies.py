@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -39,29 +40,29 @@ if TYPE_CHECKING:
     from jwtrole.testing import ThrowawayIssuer
 
 
-class Orm:
+class Orm(abc.ABC):
     """Write a condition as a policy, and as a filter, with one of the two."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
 
+    @abc.abstractmethod
     def policy(
         self, using: Condition, check: Condition | None = None, to: str = "member"
     ) -> str:
         """Return the statement that makes the policy."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def filtered(self, who: Identity, one: Condition) -> list[int]:
         """Return the rows of the open table that the filter selects."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def seen(self, who: Identity, *before: str) -> list[int]:
         """Return the rows of the protected table, after other statements."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def done(self, who: Identity, *statements: str) -> None:
         """Run statements in a transaction that is undone."""
-        raise NotImplementedError
 
 
 class Place:
